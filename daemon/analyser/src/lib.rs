@@ -1,0 +1,1 @@
+//! recueil-analyser: one capture session around recueil-capture.

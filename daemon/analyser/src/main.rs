@@ -1,0 +1,3 @@
+//! recueil-analyser: one capture session around recueil-capture.
+
+fn main() {}

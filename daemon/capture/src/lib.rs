@@ -1,0 +1,1 @@
+//! Frame to Item: pure functions on pixels.

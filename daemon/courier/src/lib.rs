@@ -1,0 +1,1 @@
+//! recueil-courier: parcels out, receipts in, the only network.

@@ -1,0 +1,3 @@
+//! recueil-courier: parcels out, receipts in, the only network.
+
+fn main() {}

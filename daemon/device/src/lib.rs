@@ -1,0 +1,1 @@
+//! recueil-hostd: admits plugins, matches devices, starts, limits and kills hosts.

@@ -1,0 +1,71 @@
+//! What the daemon tells the person at the device, as codes that a client turns into words or pictures.
+
+use serde::{Deserialize, Serialize};
+
+/// One piece of guidance. The code on the bus is the kebab-case name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Guidance {
+    /// Present the hand, finger, page or face.
+    Present,
+    /// Keep still.
+    Hold,
+    /// Take it away; the capture is over, or the device must be empty first.
+    Lift,
+    /// Lifted before the picture was taken: present again.
+    LiftedTooEarly,
+    /// Fewer fingers than asked; the value says how many were seen.
+    FingersMissing,
+    /// More objects than fingers asked.
+    TooManyObjects,
+    /// The other hand was asked.
+    WrongHand,
+    /// This hand was given before.
+    SameHandTwice,
+    /// A print is below its threshold: press a little, dry or moisten the finger, present again.
+    QualityLow,
+    /// No print of a photo was found on the glass.
+    NoPrintFound,
+    /// More than one print of a photo lies on the glass.
+    SeveralPrints,
+    /// The print's edge cannot be told from the lid: put a darker sheet behind it.
+    EdgeUnclear,
+    /// The print reaches over the edge of the glass.
+    PrintCutOff,
+    /// The print is not 35×45 mm.
+    PrintWrongSize,
+    /// The print lies too far from straight.
+    PrintTilted,
+    /// The page holds nothing.
+    BlankPage,
+    /// A try was good and is kept.
+    Accepted,
+    /// A try was not good enough; another follows.
+    TryAgain,
+}
+
+impl Guidance {
+    /// The code used on the bus and in logs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Hold => "hold",
+            Self::Lift => "lift",
+            Self::LiftedTooEarly => "lifted-too-early",
+            Self::FingersMissing => "fingers-missing",
+            Self::TooManyObjects => "too-many-objects",
+            Self::WrongHand => "wrong-hand",
+            Self::SameHandTwice => "same-hand-twice",
+            Self::QualityLow => "quality-low",
+            Self::NoPrintFound => "no-print-found",
+            Self::SeveralPrints => "several-prints",
+            Self::EdgeUnclear => "edge-unclear",
+            Self::PrintCutOff => "print-cut-off",
+            Self::PrintWrongSize => "print-wrong-size",
+            Self::PrintTilted => "print-tilted",
+            Self::BlankPage => "blank-page",
+            Self::Accepted => "accepted",
+            Self::TryAgain => "try-again",
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! recueil-device-host: one plugin, one device, in a sandbox.

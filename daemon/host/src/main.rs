@@ -1,0 +1,3 @@
+//! recueil-device-host: one plugin, one device, in a sandbox.
+
+fn main() {}

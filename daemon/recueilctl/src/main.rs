@@ -1,0 +1,3 @@
+//! recueilctl: the station on the command line.
+
+fn main() {}

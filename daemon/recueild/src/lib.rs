@@ -1,0 +1,1 @@
+//! recueild: wires the stages together.

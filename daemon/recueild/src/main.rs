@@ -1,0 +1,3 @@
+//! recueild: wires the stages together.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Dossier to Parcel; verifies receipts.

@@ -1,0 +1,1 @@
+//! Drafts, states, audit journal, outbox: all that recueild makes durable.

@@ -1,0 +1,1 @@
+//! The simulator plugin: reader, camera and scanner on a virtual bus.

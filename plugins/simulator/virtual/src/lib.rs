@@ -1,0 +1,1 @@
+//! recueil-virtual plays the hardware of the simulator plugin.

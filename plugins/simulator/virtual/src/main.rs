@@ -1,0 +1,3 @@
+//! recueil-virtual plays the hardware of the simulator plugin.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The repr(C) mirror of recueil_plugin.h.

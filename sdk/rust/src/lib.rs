@@ -1,0 +1,1 @@
+//! The safe Rust layer of the plugin contract.

@@ -1,0 +1,3 @@
+//! The CERT simulator.
+
+fn main() {}

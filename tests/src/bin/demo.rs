@@ -1,0 +1,3 @@
+//! Whole stories on a private bus with real processes.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Whole stories on a private bus with real processes.
