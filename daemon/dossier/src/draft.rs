@@ -393,11 +393,7 @@ impl Draft {
     ///
     /// # Errors
     /// What is missing; the draft and its items are given back untouched.
-    pub fn finish(
-        self,
-        procedure: &Procedure,
-        items: Vec<Item>,
-    ) -> Result<Dossier, Box<(Self, Vec<Item>, Vec<Missing>)>> {
+    pub fn finish(self, procedure: &Procedure, items: Vec<Item>) -> Result<Dossier, Box<Unfinished>> {
         let missing = self.missing(procedure);
         let complete = items.len() == self.items.len()
             && items
@@ -406,7 +402,11 @@ impl Draft {
         if missing.is_empty() && complete {
             Ok(Dossier { content: self, items })
         } else {
-            Err(Box::new((self, items, missing)))
+            Err(Box::new(Unfinished {
+                draft: self,
+                items,
+                missing,
+            }))
         }
     }
 }
@@ -430,6 +430,17 @@ fn checked_field(procedure: &Procedure, name: &str, value: &str) -> Result<Strin
         });
     }
     Ok(value.to_owned())
+}
+
+/// A draft that could not become a dossier, given back whole.
+#[derive(Debug)]
+pub struct Unfinished {
+    /// As it was.
+    pub draft: Draft,
+    /// As they were.
+    pub items: Vec<Item>,
+    /// What is missing; empty where `items` are not those that the draft names.
+    pub missing: Vec<Missing>,
 }
 
 /// A complete dossier. It cannot be changed, only sealed.
@@ -479,7 +490,7 @@ mod tests {
             what: MissingWhat::Photo
         }));
         let refused = draft().finish(&procedure(), Vec::new()).unwrap_err();
-        assert_eq!(refused.2, missing);
+        assert_eq!(refused.missing, missing);
     }
 
     #[test]

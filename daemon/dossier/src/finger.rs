@@ -38,6 +38,7 @@ impl Hand {
     }
 
     /// The other one.
+    #[must_use]
     pub fn other(self) -> Self {
         match self {
             Self::Right => Self::Left,
@@ -87,7 +88,7 @@ impl TryFrom<u8> for FingerPosition {
 }
 
 impl From<FingerPosition> for u8 {
-    fn from(position: FingerPosition) -> u8 {
+    fn from(position: FingerPosition) -> Self {
         position.0
     }
 }

@@ -23,7 +23,7 @@ mod state;
 
 pub use draft::{
     Decision, Destruction, Dossier, Draft, Field, FieldError, FieldSource, Kind, Missing, MissingWhat,
-    Opening,
+    Opening, Unfinished,
 };
 pub use finger::{FingerPosition, Hand, MissingReason};
 pub use frame::{Bounds, FingerSegment, FingerprintMeta, Frame, FrameInfo, FrameKind, PixelFormat};

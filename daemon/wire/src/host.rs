@@ -89,7 +89,7 @@ pub struct Sandbox {
     pub landlock_abi_max: u32,
     /// The administrator named this plugin as one that may run where the sandbox cannot be had.
     pub allow_unsandboxed: bool,
-    /// RLIMIT_AS, MiB.
+    /// `RLIMIT_AS`, MiB.
     pub memory_mib: u64,
     /// Most threads.
     pub threads: u32,

@@ -71,7 +71,7 @@ pub fn read_memory(fd: impl AsFd, len: u64, max: u64) -> Result<Zeroizing<Vec<u8
 
 /// Overwrites the first `len` bytes of a passed memory with zeros.
 pub fn wipe(fd: impl AsFd, len: u64) -> Result<(), MemoryError> {
-    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    static ZEROS: [u8; 4096] = [0; 4096];
     let mut offset = 0;
     while offset < len {
         let part = usize::try_from(len - offset)
@@ -103,7 +103,7 @@ mod tests {
             rustix::fs::ftruncate(&memory, 10).is_err(),
             "a peer cannot shrink it under the reader"
         );
-        write_all(&memory, &[7; 100_000], 0).unwrap();
+        write_all(&memory, &vec![7; 100_000], 0).unwrap();
         assert_eq!(read_memory(&memory, 100_000, 100_000).unwrap()[99_999], 7);
         wipe(&memory, 100_000).unwrap();
         assert!(

@@ -208,7 +208,7 @@ impl AsyncSocket {
             let mut ready = self.0.writable().await.map_err(Error::System)?;
             match send_packet(self.0.as_fd(), &bytes, fds, false) {
                 Err(Error::System(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    ready.clear_ready()
+                    ready.clear_ready();
                 }
                 done => return done,
             }
@@ -221,7 +221,7 @@ impl AsyncSocket {
             let mut ready = self.0.readable().await.map_err(Error::System)?;
             match recv_packet(self.0.as_fd(), false) {
                 Err(Error::System(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    ready.clear_ready()
+                    ready.clear_ready();
                 }
                 done => return decode(done?),
             }
