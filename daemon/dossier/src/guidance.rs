@@ -38,6 +38,9 @@ pub enum Guidance {
     PrintTilted,
     /// The page holds nothing.
     BlankPage,
+    /// The device's picture is not of the kind that the profile asks for (layout, resolution, no segments or
+    /// quality of its own): trying again will not help, another device or setting will.
+    DeviceUnsuitable,
     /// A try was good and is kept.
     Accepted,
     /// A try was not good enough; another follows.
@@ -64,6 +67,7 @@ impl Guidance {
             Self::PrintWrongSize => "print-wrong-size",
             Self::PrintTilted => "print-tilted",
             Self::BlankPage => "blank-page",
+            Self::DeviceUnsuitable => "device-unsuitable",
             Self::Accepted => "accepted",
             Self::TryAgain => "try-again",
         }
