@@ -1,4 +1,4 @@
-//! `recueild` and one `recueil-analyser`, on descriptor 3 of the analyser.
+//! `recueild` and one `recueil-analyser`, on the socket that is the analyser's standard input.
 //!
 //! The analyser speaks first: [`FromAnalyser::Hello`] with its own pidfd, before it is given any data.
 //! [`ToAnalyser::Begin`] brings the profile and the frame socket. Then, for each try:

@@ -1,4 +1,4 @@
-//! `recueil-hostd` and one `recueil-device-host`, on descriptor 3 of the host.
+//! `recueil-hostd` and one `recueil-device-host`, on the socket that is the host's standard input.
 //!
 //! hostd sends [`ToHost::Load`] first, with the plugin's library and the device as descriptors, and waits
 //! for [`FromHost::Ready`]. Calls are answered in their order; captures end with [`FromHost::Captured`].

@@ -20,10 +20,12 @@ pub mod courier;
 pub mod devices;
 pub mod frames;
 pub mod host;
+mod inherit;
 mod memory;
 mod packet;
 mod user;
 
+pub use inherit::{command_with_socket, inherited_socket};
 pub use memory::{MemoryError, read_memory, sealed_memory, shared_memory, wipe};
 pub use packet::{
     AsyncSocket, Error, FDS_MAX, Listener, MESSAGE_MAX_BYTES, Received, Socket, peer_uid, socket_pair, watch,

@@ -30,6 +30,9 @@ pub enum Error {
     /// The packet is not a message of this conversation.
     #[error("a message that is not understood")]
     Malformed(#[source] serde_json::Error),
+    /// Standard input is not the socket of a conversation.
+    #[error("this program is started by the service that it belongs to, with a socket as standard input")]
+    NotInherited,
     /// The system refused.
     #[error("socket")]
     System(#[source] std::io::Error),
