@@ -1,1 +1,43 @@
-//! The D-Bus contract: interfaces, proxies, errors.
+//! The D-Bus contract `fr.recueil.Station1`: interfaces, client proxies, errors, and who may call.
+//!
+//! Each method parses its arguments, asks the authority, and sends one [`StationCommand`], [`DossierCommand`]
+//! or [`CaptureCommand`] with a place for the answer; it decides nothing itself. News goes out through
+//! [`Service`].
+//!
+//! Invariant: this is the only crate that knows zbus. What is *not* here: any rule of a dossier, any state
+//! beyond what a property shows.
+
+mod callers;
+mod capture;
+mod command;
+mod device;
+mod dossier;
+mod error;
+mod gate;
+mod service;
+mod station;
+mod views;
+
+pub use callers::Caller;
+pub use capture::CaptureProxy;
+pub use command::{CaptureCommand, DossierCommand, Opened, Reply, StationCommand};
+pub use device::DeviceProxy;
+pub use dossier::DossierProxy;
+pub use error::{Code, Error};
+pub use gate::{Action, Authority};
+pub use service::{Address, Published, Service, Vanished, connect};
+pub use station::StationProxy;
+pub use views::{
+    CaptureState, CaptureView, Detail, DeviceView, DossierSummary, DossierView, Field, ItemView, MissingView,
+    OutboxView, PluginView, ReceiptView, RecepisseView, StatusView,
+};
+
+/// Streams of zbus signals need this trait in scope.
+pub use futures_util::StreamExt;
+/// The client's own message types, for programs that read signals.
+pub use zbus::{Connection as BusConnection, OwnedVariant, Variant};
+
+/// The well-known name.
+pub const NAME: &str = "fr.recueil.Station1";
+/// The root object.
+pub const ROOT: &str = "/fr/recueil/Station1";

@@ -1,0 +1,127 @@
+//! `fr.recueil.Device1`, one object a device.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use zbus::OwnedVariant;
+use zbus::interface;
+use zbus::message::Header;
+
+use crate::gate::{Action, Gate};
+use crate::service::ask;
+use crate::station::{flag, only};
+use crate::{DeviceView, Error, StationCommand};
+
+/// One device.
+pub(crate) struct Device {
+    pub(crate) view: DeviceView,
+    pub(crate) commands: mpsc::Sender<StationCommand>,
+    pub(crate) gate: Arc<Gate>,
+}
+
+/// A capture device. Its lease ends with the bus name of its holder.
+#[interface(
+    name = "fr.recueil.Device1",
+    proxy(default_service = "fr.recueil.Station1", visibility = "pub")
+)]
+impl Device {
+    /// Takes the device for the caller. Option: `steal` (boolean; needs its own right, and the holder must
+    /// have had it for a minute).
+    async fn lease(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        options: HashMap<String, OwnedVariant>,
+    ) -> Result<(), Error> {
+        only(&options, &["steal"])?;
+        let steal = flag(&options, "steal")?;
+        let action = if steal { Action::Steal } else { Action::Collect };
+        let caller = self
+            .gate
+            .allow(&header, action, &[("device", &self.view.id)])
+            .await?;
+        let device = self.view.id.clone();
+        ask(&self.commands, |reply| StationCommand::Lease {
+            caller,
+            device,
+            steal,
+            reply,
+        })
+        .await
+    }
+
+    /// Gives the device back.
+    async fn release(&self, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
+        let caller = self.gate.caller(&header).await?;
+        let device = self.view.id.clone();
+        ask(&self.commands, |reply| StationCommand::Release {
+            caller,
+            device,
+            reply,
+        })
+        .await
+    }
+
+    /// Stable name, the same after unplugging.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn id(&self) -> &str {
+        &self.view.id
+    }
+
+    /// `absent`, `opening`, `ready`, `in-session` or `faulted`.
+    #[zbus(property)]
+    fn state(&self) -> &str {
+        &self.view.state
+    }
+
+    /// What the device says; may be empty.
+    #[zbus(property)]
+    fn vendor(&self) -> &str {
+        &self.view.vendor
+    }
+
+    /// What the device says; may be empty.
+    #[zbus(property)]
+    fn model(&self) -> &str {
+        &self.view.model
+    }
+
+    /// What the device says; may be empty.
+    #[zbus(property)]
+    fn serial(&self) -> &str {
+        &self.view.serial
+    }
+
+    /// `fingerprint`, `camera`, `scanner`.
+    #[zbus(property)]
+    fn modalities(&self) -> Vec<String> {
+        self.view.modalities.clone()
+    }
+
+    /// The plugin's id.
+    #[zbus(property)]
+    fn plugin(&self) -> &str {
+        &self.view.plugin
+    }
+
+    /// The plugin's version.
+    #[zbus(property)]
+    fn plugin_version(&self) -> &str {
+        &self.view.plugin_version
+    }
+
+    /// Why it is faulted and what to do; else empty.
+    #[zbus(property)]
+    fn trouble(&self) -> &str {
+        self.view.trouble.as_deref().unwrap_or_default()
+    }
+
+    /// Who holds the lease: whether somebody does, and his uid.
+    #[zbus(property)]
+    fn holder(&self) -> (bool, u32) {
+        (
+            self.view.holder_uid.is_some(),
+            self.view.holder_uid.unwrap_or_default(),
+        )
+    }
+}

@@ -1,0 +1,340 @@
+//! `fr.recueil.Dossier1`, one object a dossier in use, answering its holder only.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use recueil_dossier::{FingerPosition, MissingReason};
+use tokio::sync::{mpsc, watch};
+use zbus::interface;
+use zbus::message::Header;
+use zbus::object_server::SignalEmitter;
+use zbus::{OwnedFd, OwnedObjectPath, OwnedVariant};
+
+use crate::callers::sender;
+use crate::gate::{Action, Gate};
+use crate::service::ask;
+use crate::station::{flag, object_path, only, option, parse};
+use crate::{
+    Caller, Code, DossierCommand, DossierView, Error, Field, ItemView, MissingView, ReceiptView,
+    RecepisseView,
+};
+
+/// One dossier in use.
+pub(crate) struct Dossier {
+    pub(crate) holder: Caller,
+    pub(crate) view: watch::Receiver<DossierView>,
+    pub(crate) commands: mpsc::Sender<DossierCommand>,
+    pub(crate) gate: Arc<Gate>,
+}
+
+/// Refuses everybody but the holder.
+pub(crate) fn own(holder: &Caller, header: &Header<'_>) -> Result<(), Error> {
+    if sender(header)? == holder.name {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::NotOwner,
+        "this is somebody else's; a dossier of the same user can be adopted by its id",
+    ))
+}
+
+impl Dossier {
+    fn read(&self, header: Option<&Header<'_>>) -> Result<DossierView, Error> {
+        if let Some(header) = header {
+            own(&self.holder, header)?;
+        }
+        Ok(self.view.borrow().clone())
+    }
+}
+
+/// A dossier. Properties are read by its holder only and change with the signal `Changed`, sent to him alone.
+#[interface(
+    name = "fr.recueil.Dossier1",
+    proxy(default_service = "fr.recueil.Station1", visibility = "pub")
+)]
+impl Dossier {
+    /// What is missing, in the order of the procedure: step, kind of lack, name of the field or paper.
+    async fn missing(&self, #[zbus(header)] header: Header<'_>) -> Result<Vec<MissingView>, Error> {
+        own(&self.holder, &header)?;
+        ask(&self.commands, DossierCommand::Missing).await
+    }
+
+    /// The values: value, source (`typed`, `pre-demande`), and what the pré-demande said where it was corrected.
+    async fn fields(&self, #[zbus(header)] header: Header<'_>) -> Result<BTreeMap<String, Field>, Error> {
+        own(&self.holder, &header)?;
+        ask(&self.commands, DossierCommand::Fields).await
+    }
+
+    /// Sets a field; an empty text removes it.
+    async fn set_field(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        name: &str,
+        value: &str,
+    ) -> Result<(), Error> {
+        own(&self.holder, &header)?;
+        let (name, value) = (name.to_owned(), value.to_owned());
+        ask(&self.commands, |reply| DossierCommand::SetField {
+            name,
+            value,
+            reply,
+        })
+        .await
+    }
+
+    /// Fetches the pré-demande by its number, typed or as the QR code holds it. Gives its status (`consumed`:
+    /// it was deposited before) and the fields that could not be taken over.
+    #[zbus(out_args("status", "refused"))]
+    async fn fetch_pre_demande(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        number: &str,
+    ) -> Result<(String, Vec<String>), Error> {
+        own(&self.holder, &header)?;
+        let text = number.to_owned();
+        ask(&self.commands, |reply| DossierCommand::FetchPreDemande {
+            text,
+            reply,
+        })
+        .await
+    }
+
+    /// The items, without their bytes.
+    async fn items(&self, #[zbus(header)] header: Header<'_>) -> Result<Vec<ItemView>, Error> {
+        own(&self.holder, &header)?;
+        ask(&self.commands, DossierCommand::Items).await
+    }
+
+    /// An item's bytes, as sealed memory of the caller's own, until the dossier is sealed. Needs the right to
+    /// look; that it was given is recorded.
+    #[zbus(out_args("memory", "item"))]
+    async fn open_item(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        name: &str,
+    ) -> Result<(OwnedFd, ItemView), Error> {
+        own(&self.holder, &header)?;
+        let name = parse(name)?;
+        self.gate.allow(&header, Action::Look, &[]).await?;
+        let (memory, view) = ask(&self.commands, |reply| DossierCommand::OpenItem { name, reply }).await?;
+        Ok((memory.into(), view))
+    }
+
+    /// Removes an item.
+    async fn remove_item(&self, #[zbus(header)] header: Header<'_>, name: &str) -> Result<(), Error> {
+        own(&self.holder, &header)?;
+        let name = parse(name)?;
+        ask(&self.commands, |reply| DossierCommand::RemoveItem { name, reply }).await
+    }
+
+    /// Starts a capture for a step. Options: `document` (papers: which), `auto-retry` (boolean: go on to the
+    /// next try without a command).
+    async fn start_capture(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        step: &str,
+        device: &str,
+        options: HashMap<String, OwnedVariant>,
+    ) -> Result<OwnedObjectPath, Error> {
+        own(&self.holder, &header)?;
+        only(&options, &["document", "auto-retry"])?;
+        let document = option(&options, "document")?;
+        let auto_retry = flag(&options, "auto-retry")?;
+        let caller = self
+            .gate
+            .allow(&header, Action::Collect, &[("device", device), ("step", step)])
+            .await?;
+        let (step, device) = (step.to_owned(), device.to_owned());
+        let path = ask(&self.commands, |reply| DossierCommand::StartCapture {
+            caller,
+            step,
+            device,
+            document,
+            auto_retry,
+            replace: None,
+            reply,
+        })
+        .await?;
+        object_path(path)
+    }
+
+    /// Captures an item again; the old one stays until the new one is accepted. Option: `auto-retry`.
+    async fn replace_item(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        name: &str,
+        device: &str,
+        options: HashMap<String, OwnedVariant>,
+    ) -> Result<OwnedObjectPath, Error> {
+        own(&self.holder, &header)?;
+        only(&options, &["auto-retry"])?;
+        let replace = Some(parse(name)?);
+        let auto_retry = flag(&options, "auto-retry")?;
+        let caller = self
+            .gate
+            .allow(&header, Action::Collect, &[("device", device)])
+            .await?;
+        let device = device.to_owned();
+        let path = ask(&self.commands, |reply| DossierCommand::StartCapture {
+            caller,
+            step: String::new(),
+            device,
+            document: None,
+            auto_retry,
+            replace,
+            reply,
+        })
+        .await?;
+        object_path(path)
+    }
+
+    /// Declares a finger that cannot be presented: its position code (ANSI/NIST-ITL) and `amputated`,
+    /// `bandaged`, `temporary`; an empty reason takes the declaration back.
+    async fn declare_missing_finger(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        position: u8,
+        reason: &str,
+    ) -> Result<(), Error> {
+        own(&self.holder, &header)?;
+        let invalid = |text: &str| Error::new(Code::InvalidArgument, text);
+        let position = FingerPosition::try_from(position).map_err(invalid)?;
+        if position.is_slap() {
+            return Err(invalid("one finger is declared, not a hand"));
+        }
+        let reason = match reason {
+            "" => None,
+            "amputated" => Some(MissingReason::Amputated),
+            "bandaged" => Some(MissingReason::Bandaged),
+            "temporary" => Some(MissingReason::Temporary),
+            _ => return Err(invalid("reasons are amputated, bandaged and temporary")),
+        };
+        ask(&self.commands, |reply| DossierCommand::DeclareMissingFinger {
+            position,
+            reason,
+            reply,
+        })
+        .await
+    }
+
+    /// Records a decision of the agent on a step, or leaves a paper or signature out (`absent` and the
+    /// procedure's reason).
+    async fn record_decision(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        step: &str,
+        verdict: &str,
+        reason: &str,
+    ) -> Result<(), Error> {
+        own(&self.holder, &header)?;
+        let (step, verdict, reason) = (step.to_owned(), verdict.to_owned(), reason.to_owned());
+        ask(&self.commands, |reply| DossierCommand::RecordDecision {
+            step,
+            verdict,
+            reason,
+            reply,
+        })
+        .await
+    }
+
+    /// Corrects the procedure; gives what could not be kept.
+    async fn change_procedure(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        procedure: &str,
+    ) -> Result<Vec<String>, Error> {
+        own(&self.holder, &header)?;
+        let procedure = procedure.to_owned();
+        ask(&self.commands, |reply| DossierCommand::ChangeProcedure {
+            procedure,
+            reply,
+        })
+        .await
+    }
+
+    /// Passes the draft on to another agent of the same user.
+    async fn transfer(&self, #[zbus(header)] header: Header<'_>, agent: &str) -> Result<(), Error> {
+        own(&self.holder, &header)?;
+        let agent = parse(agent)?;
+        ask(&self.commands, |reply| DossierCommand::Transfer { agent, reply }).await
+    }
+
+    /// Signs, encrypts and queues the dossier; it cannot be read on this station afterwards. Repeating it is
+    /// answered as the first time.
+    async fn seal(&self, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
+        own(&self.holder, &header)?;
+        let procedure = self.view.borrow().procedure.clone();
+        self.gate
+            .allow(&header, Action::Seal, &[("procedure", &procedure)])
+            .await?;
+        ask(&self.commands, |reply| DossierCommand::Seal { reply }).await
+    }
+
+    /// Gives the draft up; it is destroyed.
+    async fn cancel(&self, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
+        own(&self.holder, &header)?;
+        ask(&self.commands, |reply| DossierCommand::Cancel { reply }).await
+    }
+
+    /// Confirms that CERT's refusal was read; the parcel is erased.
+    async fn acknowledge_refusal(&self, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
+        own(&self.holder, &header)?;
+        ask(&self.commands, DossierCommand::AcknowledgeRefusal).await
+    }
+
+    /// The data of the récépissé: `provisional` from sealing on, `final` with CERT's number. Locale: `fr`, `en`.
+    #[zbus(out_args("status", "data"))]
+    async fn recepisse(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        locale: &str,
+    ) -> Result<(String, RecepisseView), Error> {
+        own(&self.holder, &header)?;
+        let locale = locale.chars().take(16).collect();
+        ask(&self.commands, |reply| DossierCommand::Recepisse {
+            locale,
+            reply,
+        })
+        .await
+    }
+
+    /// CERT's receipts, as they were verified.
+    async fn receipts(&self, #[zbus(header)] header: Header<'_>) -> Result<Vec<ReceiptView>, Error> {
+        own(&self.holder, &header)?;
+        ask(&self.commands, DossierCommand::Receipts).await
+    }
+
+    /// The dossier changed; all its properties, by their names in kebab-case. Sent to the holder alone.
+    #[zbus(signal)]
+    pub(crate) async fn changed(emitter: &SignalEmitter<'_>, dossier: DossierView) -> zbus::Result<()>;
+
+    /// UUID.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn id(&self, #[zbus(header)] header: Option<Header<'_>>) -> Result<String, Error> {
+        Ok(self.read(header.as_ref())?.id)
+    }
+
+    /// `deposit`, `complement` or `hand-over`.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn kind(&self, #[zbus(header)] header: Option<Header<'_>>) -> Result<String, Error> {
+        Ok(self.read(header.as_ref())?.kind)
+    }
+
+    /// A state of the table in ARCHITECTURE.md.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn state(&self, #[zbus(header)] header: Option<Header<'_>>) -> Result<String, Error> {
+        Ok(self.read(header.as_ref())?.state)
+    }
+
+    /// The procedure's id.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn procedure(&self, #[zbus(header)] header: Option<Header<'_>>) -> Result<String, Error> {
+        Ok(self.read(header.as_ref())?.procedure)
+    }
+
+    /// All properties at once, as `Changed` gives them.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn view(&self, #[zbus(header)] header: Option<Header<'_>>) -> Result<DossierView, Error> {
+        self.read(header.as_ref())
+    }
+}

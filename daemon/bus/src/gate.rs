@@ -1,0 +1,172 @@
+//! Who may do what: polkit decides, asked from the method's own task and never inside an actor's queue.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use zbus::fdo::DBusProxy;
+use zbus::message::{Flags, Header};
+use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
+
+use crate::callers::Callers;
+use crate::{Caller, Code, Error};
+
+/// What polkit is asked for. The ids are those of `packaging/polkit/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Open, fill and adopt dossiers, capture, lease devices.
+    Collect,
+    /// Hand a title over.
+    HandOver,
+    /// Look at pictures: `OpenItem`, previews.
+    Look,
+    /// Seal and send.
+    Seal,
+    /// Take a lease from its holder.
+    Steal,
+}
+
+impl Action {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Collect, Self::HandOver, Self::Look, Self::Seal, Self::Steal];
+
+    /// The polkit action id.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Collect => "fr.recueil.station1.collect",
+            Self::HandOver => "fr.recueil.station1.hand-over",
+            Self::Look => "fr.recueil.station1.look",
+            Self::Seal => "fr.recueil.station1.seal",
+            Self::Steal => "fr.recueil.station1.steal",
+        }
+    }
+}
+
+/// Who decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authority {
+    /// polkit on the same bus.
+    Polkit,
+    /// A list of uids, on a private bus only.
+    AllowedUids(Vec<u32>),
+}
+
+impl Authority {
+    /// The word that `status` shows.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Polkit => "polkit",
+            Self::AllowedUids(_) => "allowed users",
+        }
+    }
+}
+
+/// Asks the authority, and knows the callers.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    authority: Authority,
+    callers: Callers,
+    bus: DBusProxy<'static>,
+    polkit: AuthorityProxy<'static>,
+    asked: AtomicU64,
+}
+
+/// A person may need this long to type a password.
+const ANSWER_MAX: Duration = Duration::from_secs(120);
+
+impl Gate {
+    pub(crate) async fn new(connection: &zbus::Connection, authority: Authority) -> zbus::Result<Self> {
+        let bus = DBusProxy::new(connection).await?;
+        let polkit = AuthorityProxy::new(connection).await?;
+        Ok(Self {
+            authority,
+            callers: Callers::default(),
+            bus,
+            polkit,
+            asked: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn forget(&self, name: &str) {
+        self.callers.forget(name);
+    }
+
+    /// Who calls, without asking for any right.
+    pub(crate) async fn caller(&self, header: &Header<'_>) -> Result<Caller, Error> {
+        self.callers.identify(&self.bus, header).await
+    }
+
+    /// Who calls, if he may do this.
+    pub(crate) async fn allow(
+        &self,
+        header: &Header<'_>,
+        action: Action,
+        details: &[(&str, &str)],
+    ) -> Result<Caller, Error> {
+        let caller = self.caller(header).await?;
+        match &self.authority {
+            Authority::AllowedUids(uids) if uids.contains(&caller.uid) => Ok(caller),
+            Authority::AllowedUids(_) => Err(refused(action, false)),
+            Authority::Polkit => {
+                self.ask_polkit(header, action, details).await?;
+                Ok(caller)
+            }
+        }
+    }
+
+    async fn ask_polkit(
+        &self,
+        header: &Header<'_>,
+        action: Action,
+        details: &[(&str, &str)],
+    ) -> Result<(), Error> {
+        // By bus name: a pid may be another process by the time polkit looks.
+        let subject = Subject::new_for_message_header(header)
+            .map_err(|_no_sender| Error::new(Code::NotAuthorized, "the bus did not say who calls"))?;
+        let details: HashMap<&str, &str> = details.iter().copied().collect();
+        let flags = if header.primary().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH) {
+            CheckAuthorizationFlags::ALLOW_USER_INTERACTION
+        } else {
+            CheckAuthorizationFlags::empty()
+        };
+        let cancellation = format!("recueil-{}", self.asked.fetch_add(1, Ordering::Relaxed));
+        let check = self
+            .polkit
+            .check_authorization(&subject, action.id(), &details, flags, &cancellation);
+        match tokio::time::timeout(ANSWER_MAX, check).await {
+            Ok(Ok(answer)) if answer.is_authorized => Ok(()),
+            Ok(Ok(answer)) => Err(refused(action, answer.is_challenge)),
+            Ok(Err(error)) => {
+                tracing::warn!(action = action.id(), %error, "polkit does not answer");
+                Err(Error::new(
+                    Code::NoAuthority,
+                    "polkit does not answer, so nothing privileged is allowed; install and start polkit",
+                ))
+            }
+            Err(_elapsed) => {
+                if let Err(error) = self.polkit.cancel_check_authorization(&cancellation).await {
+                    tracing::debug!(%error, "polkit could not withdraw its question");
+                }
+                Err(refused(action, true))
+            }
+        }
+    }
+}
+
+fn refused(action: Action, interactive_possible: bool) -> Error {
+    let text = if interactive_possible {
+        "this needs the approval of an authentication agent, and none is present or it was declined; \
+         log in at the desk or ask the administrator for a polkit rule"
+    } else {
+        "this user may not do this; ask the administrator for a polkit rule"
+    };
+    let mut error = Error::new(Code::NotAuthorized, text);
+    error.details = BTreeMap::from([
+        ("action".to_owned(), action.id().to_owned()),
+        (
+            "interactive-possible".to_owned(),
+            interactive_possible.to_string(),
+        ),
+    ]);
+    error
+}

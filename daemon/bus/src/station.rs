@@ -1,0 +1,231 @@
+//! `fr.recueil.Station1` on the root object.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use recueil_dossier::State;
+use tokio::sync::mpsc;
+use zbus::interface;
+use zbus::message::Header;
+use zbus::{ObjectPath, OwnedObjectPath, OwnedVariant};
+
+use crate::gate::{Action, Gate};
+use crate::service::ask;
+use crate::{Code, DossierSummary, Error, OutboxView, PluginView, StationCommand, StatusView};
+
+/// The station itself.
+pub(crate) struct Station {
+    pub(crate) commands: mpsc::Sender<StationCommand>,
+    pub(crate) gate: Arc<Gate>,
+}
+
+/// The string under a key of an options dictionary.
+pub(crate) fn option(options: &HashMap<String, OwnedVariant>, key: &str) -> Result<Option<String>, Error> {
+    let Some(value) = options.get(key) else {
+        return Ok(None);
+    };
+    let text: &str = value
+        .downcast_ref()
+        .map_err(|_wrong| Error::new(Code::InvalidArgument, format!("option {key}: a string is needed")))?;
+    if text.len() > 256 {
+        return Err(Error::new(
+            Code::InvalidArgument,
+            format!("option {key}: at most 256 bytes are taken"),
+        ));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+/// The truth value under a key of an options dictionary.
+pub(crate) fn flag(options: &HashMap<String, OwnedVariant>, key: &str) -> Result<bool, Error> {
+    let Some(value) = options.get(key) else {
+        return Ok(false);
+    };
+    value.downcast_ref().map_err(|_wrong| {
+        Error::new(
+            Code::InvalidArgument,
+            format!("option {key}: a boolean is needed"),
+        )
+    })
+}
+
+/// Refuses options that this version does not know, so that a misspelt one is not silently ignored.
+pub(crate) fn only(options: &HashMap<String, OwnedVariant>, known: &[&str]) -> Result<(), Error> {
+    match options.keys().find(|key| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) => {
+            let key: String = key.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
+            let text = format!("there is no option {key:?}; known are {}", known.join(", "));
+            Err(Error::new(Code::InvalidArgument, text))
+        }
+    }
+}
+
+pub(crate) fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, Error> {
+    text.parse()
+        .map_err(|error: T::Err| Error::new(Code::InvalidArgument, error.to_string()))
+}
+
+pub(crate) fn object_path(path: String) -> Result<OwnedObjectPath, Error> {
+    ObjectPath::try_from(path)
+        .map(OwnedObjectPath::from)
+        .map_err(|_invalid| Error::new(Code::InvalidArgument, "an object path could not be made"))
+}
+
+/// The station: agent sessions, dossiers, lists, status.
+#[interface(
+    name = "fr.recueil.Station1",
+    proxy(
+        default_service = "fr.recueil.Station1",
+        default_path = "/fr/recueil/Station1",
+        visibility = "pub"
+    )
+)]
+impl Station {
+    /// Says who works at this connection from now on; the session ends with the connection. The identity is
+    /// 1 to 64 letters, digits, '.', '-', '_' or '@'.
+    async fn open_agent_session(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        identity: &str,
+        options: HashMap<String, OwnedVariant>,
+    ) -> Result<(), Error> {
+        only(&options, &[])?;
+        let agent = parse(identity)?;
+        let caller = self.gate.allow(&header, Action::Collect, &[]).await?;
+        ask(&self.commands, |reply| StationCommand::OpenAgentSession {
+            caller,
+            agent,
+            reply,
+        })
+        .await
+    }
+
+    /// Opens a draft: `kind` is `deposit` or `hand-over` and must be the procedure's. Options: `demande`
+    /// (hand-over: CERT's number), `token` (repeating it returns the first answer).
+    #[zbus(out_args("dossier", "id"))]
+    async fn open_dossier(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        kind: &str,
+        procedure: &str,
+        options: HashMap<String, OwnedVariant>,
+    ) -> Result<(OwnedObjectPath, String), Error> {
+        only(&options, &["demande", "token"])?;
+        let action = match kind {
+            "deposit" => Action::Collect,
+            "hand-over" => Action::HandOver,
+            _ => {
+                return Err(Error::new(
+                    Code::InvalidArgument,
+                    "kinds are deposit and hand-over",
+                ));
+            }
+        };
+        let demande = option(&options, "demande")?
+            .map(|text| parse(&text))
+            .transpose()?;
+        if (action == Action::HandOver) != demande.is_some() {
+            let text = "a hand-over needs the option `demande`, and nothing else takes it";
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
+        let token = option(&options, "token")?;
+        let details = [("kind", kind), ("procedure", procedure)];
+        let caller = self.gate.allow(&header, action, &details).await?;
+        let procedure = procedure.to_owned();
+        let (path, id) = ask(&self.commands, |reply| StationCommand::OpenDossier {
+            caller,
+            procedure,
+            demande,
+            token,
+            reply,
+        })
+        .await?;
+        Ok((object_path(path)?, id.to_string()))
+    }
+
+    /// Takes over a dossier of the same user, by its id: after a crash of the station software, or to follow
+    /// a sealed one.
+    async fn adopt(&self, #[zbus(header)] header: Header<'_>, id: &str) -> Result<OwnedObjectPath, Error> {
+        let id = parse(id)?;
+        let caller = self.gate.allow(&header, Action::Collect, &[]).await?;
+        let (path, _id) = ask(&self.commands, |reply| StationCommand::Adopt {
+            caller,
+            id,
+            reply,
+        })
+        .await?;
+        object_path(path)
+    }
+
+    /// The drafts of the calling user.
+    async fn list_drafts(&self, #[zbus(header)] header: Header<'_>) -> Result<Vec<DossierSummary>, Error> {
+        let caller = self.gate.allow(&header, Action::Collect, &[]).await?;
+        ask(&self.commands, |reply| StationCommand::ListDrafts {
+            caller,
+            reply,
+        })
+        .await
+    }
+
+    /// The sealed dossiers of the calling user. Filter: `state`. The cursor is empty for the first page, and
+    /// for the next one what the page before gave; `limit` is 1 to 200.
+    #[zbus(out_args("dossiers", "next"))]
+    async fn list_dossiers(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        filter: HashMap<String, OwnedVariant>,
+        cursor: &str,
+        limit: u32,
+    ) -> Result<(Vec<DossierSummary>, String), Error> {
+        only(&filter, &["state"])?;
+        let state = option(&filter, "state")?
+            .map(|name| {
+                State::parse(&name).ok_or_else(|| Error::new(Code::InvalidArgument, "there is no such state"))
+            })
+            .transpose()?;
+        if !(1..=200).contains(&limit) || cursor.len() > 64 {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                "limit is 1 to 200, cursor what was given",
+            ));
+        }
+        let caller = self.gate.allow(&header, Action::Collect, &[]).await?;
+        let cursor = cursor.to_owned();
+        ask(&self.commands, |reply| StationCommand::ListDossiers {
+            caller,
+            state,
+            cursor,
+            limit,
+            reply,
+        })
+        .await
+    }
+
+    /// How the station stands; no personal data.
+    async fn status(&self) -> Result<StatusView, Error> {
+        ask(&self.commands, |reply| StationCommand::Status { reply }).await
+    }
+
+    /// Parcels without a final receipt, oldest first; no personal data.
+    async fn outbox(&self) -> Result<Vec<OutboxView>, Error> {
+        ask(&self.commands, |reply| StationCommand::Outbox { reply }).await
+    }
+
+    /// The plugin folders, and why one is not admitted.
+    async fn list_plugins(&self) -> Result<Vec<PluginView>, Error> {
+        ask(&self.commands, |reply| StationCommand::ListPlugins { reply }).await
+    }
+
+    /// The version of the service.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    /// What this version can beyond the first of `Station1`.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn features(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
