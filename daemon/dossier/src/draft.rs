@@ -301,7 +301,7 @@ impl Draft {
             return verdict == ABSENT && document.waivers.contains(reason);
         }
         match procedure.step(step).map(|step| &step.kind) {
-            Some(StepKind::Signature { absence_reasons }) => {
+            Some(StepKind::Signature { absence_reasons, .. }) => {
                 verdict == ABSENT && absence_reasons.contains(reason)
             }
             Some(StepKind::Decision { verdicts, reason_for }) => {
@@ -337,14 +337,14 @@ impl Draft {
                     field: rule.name.clone(),
                 })
                 .collect(),
-            StepKind::Documents { documents } => documents
+            StepKind::Documents { documents, .. } => documents
                 .iter()
                 .filter(|rule| rule.required && !self.has_page(&rule.id) && !absent(&rule.id))
                 .map(|rule| MissingWhat::Document {
                     document: rule.id.clone(),
                 })
                 .collect(),
-            StepKind::Photo { required } => {
+            StepKind::Photo { required, .. } => {
                 let lacks = *required && !self.has(&step.id, |content| matches!(content, Content::Face));
                 lacks.then_some(MissingWhat::Photo).into_iter().collect()
             }

@@ -8,6 +8,7 @@
 //! assert_eq!(next(State::Sealed, Event::UploadStarted), Ok((State::Sending, Actor::Courier)));
 //! ```
 
+mod calendar;
 mod draft;
 mod finger;
 mod frame;
@@ -21,6 +22,7 @@ mod recepisse;
 mod selection;
 mod state;
 
+pub use calendar::close_of_next_working_day;
 pub use draft::{
     Decision, Destruction, Dossier, Draft, Field, FieldError, FieldSource, Kind, Missing, MissingWhat,
     Opening, Unfinished,

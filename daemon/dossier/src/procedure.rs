@@ -73,13 +73,19 @@ pub enum StepKind {
     },
     /// Papers on the scanner.
     Documents {
+        /// Resolution of the scan, pixels per inch.
+        scan_ppi: u32,
         /// The papers.
         documents: Vec<DocumentRule>,
     },
-    /// The photo of the applicant.
+    /// The photo of the applicant, from a print on the scanner's glass.
     Photo {
-        /// Must be so.
+        /// Whether a dossier without one is incomplete.
         required: bool,
+        /// Resolution of the scan, pixels per inch.
+        scan_ppi: u32,
+        /// Width and height of the area that is scanned, from the glass's corner.
+        area_mm: (u32, u32),
     },
     /// The hands of the applicant.
     Fingerprints(FingerprintRule),
@@ -87,6 +93,10 @@ pub enum StepKind {
     Signature {
         /// Reasons that may stand for it.
         absence_reasons: BTreeSet<String>,
+        /// Resolution of the scan, pixels per inch.
+        scan_ppi: u32,
+        /// Width and height of the area that is scanned, from the glass's corner.
+        area_mm: (u32, u32),
     },
     /// A decision of the agent that is recorded, with a reason where the verdict needs one.
     Decision {
@@ -194,7 +204,7 @@ impl Procedure {
             .map(|step| step.id.as_str())
             .chain(file.step.iter().flat_map(|step| match &step.kind {
                 StepKind::Fields { fields } => fields.iter().map(|field| field.name.as_str()).collect(),
-                StepKind::Documents { documents } => {
+                StepKind::Documents { documents, .. } => {
                     documents.iter().map(|document| document.id.as_str()).collect()
                 }
                 _ => Vec::new(),
@@ -214,6 +224,20 @@ impl Procedure {
             return Err(rule(&format!("two steps are called {:?}", step.id)));
         }
         for step in &file.step {
+            if let StepKind::Photo {
+                scan_ppi, area_mm, ..
+            }
+            | StepKind::Signature {
+                scan_ppi, area_mm, ..
+            } = &step.kind
+                && !((75..=1200).contains(scan_ppi)
+                    && (10..=300).contains(&area_mm.0)
+                    && (10..=432).contains(&area_mm.1))
+            {
+                return Err(rule(
+                    "scans are made at 75 to 1200 ppi on an area of 10×10 to 300×432 mm",
+                ));
+            }
             if let StepKind::Fingerprints(fingers) = &step.kind {
                 let slaps = !fingers.slaps.is_empty() && fingers.slaps.iter().all(|slap| slap.is_slap());
                 if !slaps || fingers.attempts == 0 || fingers.quality_min > 100 {
@@ -257,7 +281,7 @@ impl Procedure {
     /// The rule of a paper.
     pub fn document(&self, id: &str) -> Option<&DocumentRule> {
         self.steps.iter().find_map(|step| match &step.kind {
-            StepKind::Documents { documents } => documents.iter().find(|document| document.id == id),
+            StepKind::Documents { documents, .. } => documents.iter().find(|document| document.id == id),
             _ => None,
         })
     }
@@ -293,12 +317,6 @@ mod tests {
         assert!(refused("timeout_s = 900", "timeout_s = 901").contains("900 seconds"));
         assert!(refused("id = \"photo\"", "id = \"../photo\"").contains("names are"));
         assert!(refused("attempts = 3", "attemps = 3").contains("cannot be read"));
-        assert!(
-            refused(
-                "required = true\n\n[[step]]\nid = \"empreintes\"",
-                "required = true\nsize = 3\n\n[[step]]\nid = \"empreintes\""
-            )
-            .contains("cannot be read")
-        );
+        assert!(refused("area_mm = [110, 150]", "area_mm = [110, 150]\nsize = 3").contains("cannot be read"));
     }
 }
