@@ -62,9 +62,9 @@ pub enum Call {
     },
 }
 
-/// What hostd says.
+/// What hostd says. Its tag is not `type`, since a notice has one of that name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FromHostd {
     /// The answer to one call.
     Reply {
@@ -339,4 +339,21 @@ pub enum FailureCode {
     Unsupported,
     /// The device reports an error of its own: jam, cover, calibration, input or output.
     DeviceError,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_reads_back() {
+        let gone = Notice::Gone {
+            device: "virtual-fp4-SN1".into(),
+        };
+        let text = serde_json::to_string(&FromHostd::Notice(gone.clone())).unwrap();
+        match serde_json::from_str(&text).unwrap() {
+            FromHostd::Notice(notice) => assert_eq!(notice, gone),
+            other @ FromHostd::Reply { .. } => panic!("{other:?}"),
+        }
+    }
 }
