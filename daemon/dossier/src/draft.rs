@@ -460,6 +460,11 @@ impl Dossier {
     pub fn items(&self) -> &[Item] {
         &self.items
     }
+
+    /// Taken apart, by the sealing that consumes it.
+    pub fn into_parts(self) -> (Draft, Vec<Item>) {
+        (self.content, self.items)
+    }
 }
 
 #[cfg(test)]
