@@ -49,6 +49,15 @@ pub(crate) fn at_most(code: &str, value: f64, threshold: f64) -> Criterion {
     }
 }
 
+/// A value that must be `wanted` but for a tolerance; the threshold told is the nearer bound.
+pub(crate) fn within(code: &str, value: f64, wanted: f64, tolerance: f64) -> Criterion {
+    if value < wanted {
+        at_least(code, value, wanted - tolerance)
+    } else {
+        at_most(code, value, wanted + tolerance)
+    }
+}
+
 /// A value that is only recorded.
 pub(crate) fn recorded(code: &str, value: f64) -> Criterion {
     Criterion {

@@ -2,6 +2,11 @@
 
 mod encode;
 mod find;
+mod geometry;
+mod lid;
+mod outline;
+mod side;
+mod straighten;
 
 pub use encode::encode;
 pub use find::find_print;
