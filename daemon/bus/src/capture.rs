@@ -1,5 +1,10 @@
 //! `fr.recueil.Capture1`, one object a capture, answering its holder only.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "zbus gives a property's header by value"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,5 +1,10 @@
 //! `fr.recueil.Dossier1`, one object a dossier in use, answering its holder only.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "zbus gives a property's header by value"
+)]
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 

@@ -72,7 +72,7 @@ pub(crate) struct Gate {
 }
 
 /// A person may need this long to type a password.
-const ANSWER_MAX: Duration = Duration::from_secs(120);
+const ANSWER_MAX: Duration = Duration::from_mins(2);
 
 impl Gate {
     pub(crate) async fn new(connection: &zbus::Connection, authority: Authority) -> zbus::Result<Self> {

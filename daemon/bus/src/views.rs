@@ -79,7 +79,7 @@ views! {
         /// Bytes.
         pub len_bytes: u64,
         /// SHA-256, hexadecimal.
-        sha256: String,
+        pub sha256: String,
         /// Finger position code, fingerprints only.
         pub position: Option<u8>,
         /// Document id, pages only.

@@ -99,6 +99,10 @@ impl Certificate {
         })
     }
 
+    pub(crate) fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+
     pub(crate) fn der(&self) -> &[u8] {
         &self.der
     }

@@ -55,6 +55,11 @@ impl SealingKey {
         self.certificate.der()
     }
 
+    /// When that certificate ends.
+    pub fn not_after(&self) -> Timestamp {
+        self.certificate.not_after()
+    }
+
     pub(crate) fn certificate(&self) -> &Certificate {
         &self.certificate
     }

@@ -1,0 +1,275 @@
+//! Both hands: tries by the rule, the best of each, the selection, the two records.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use recueil_bus::{CaptureState, Code, Detail, Error};
+use recueil_dossier::{
+    Content, FingerPosition, FingerprintRule, Guidance, Item, MissingReason, PixelFormat, select,
+};
+use recueil_wire::analyser::{Assessment, Finger, Pick};
+use recueil_wire::devices::{CaptureParams, Modality};
+
+use super::control::{Control, Told};
+use super::session::{Session, Tried, Try, by_client};
+use super::{Gift, Gifts, Order, give, item_name, provenance};
+
+type Missing = BTreeMap<FingerPosition, MissingReason>;
+
+/// A hand that was taken.
+struct Hand {
+    req: u64,
+    fingers: Vec<Finger>,
+}
+
+pub(super) async fn capture(
+    session: &mut Session<'_>,
+    order: &Order,
+    rule: &FingerprintRule,
+    missing: Missing,
+    gifts: &Gifts,
+    control: &mut Control,
+) -> Result<(), Error> {
+    let limit = Duration::from_secs(u64::from(rule.timeout_s));
+    let hands = tokio::time::timeout(limit, all_hands(session, order, rule, &missing, control))
+        .await
+        .map_err(|_elapsed| Error::new(Code::Timeout, "the session's time is over; begin again"))??;
+    let qualities: BTreeMap<FingerPosition, u8> = hands
+        .iter()
+        .flat_map(|hand| &hand.fingers)
+        .map(|finger| (finger.position, finger.quality))
+        .collect();
+    let selection = select(rule, &qualities, &missing);
+    control.enter(CaptureState::Storing, &[]).await;
+    let picks = selection.choices.iter().filter_map(|choice| {
+        let hand = hands.iter().find(|hand| has(hand, choice.position))?;
+        Some(Pick {
+            req: hand.req,
+            position: Some(choice.position),
+            result: 0,
+        })
+    });
+    let picks: Vec<Pick> = picks.collect();
+    let kept = if picks.is_empty() {
+        Vec::new()
+    } else {
+        session.keep(picks).await?
+    };
+    let mut items = Vec::with_capacity(kept.len());
+    for record in kept {
+        let Some(position) = record.pick.position else {
+            continue;
+        };
+        let name = item_name(&format!("fingerprint-{:02}", position.code()))?;
+        let content = Content::Fingerprint {
+            position,
+            ppi: record.ppi,
+        };
+        let provenance = provenance(session, order);
+        let (media_type, criteria) = (record.media_type, record.criteria);
+        items.push(Item::new(
+            name,
+            &order.step,
+            content,
+            media_type,
+            criteria,
+            provenance,
+            record.payload,
+        ));
+    }
+    for choice in &selection.choices {
+        control.found(BTreeMap::from([
+            ("type".to_owned(), "selected".to_owned()),
+            ("position".to_owned(), choice.position.code().to_string()),
+            ("quality".to_owned(), choice.quality.to_string()),
+        ]));
+    }
+    give(
+        gifts,
+        Gift::Items {
+            items,
+            selection: Some(selection),
+        },
+    )
+    .await
+}
+
+fn has(hand: &Hand, position: FingerPosition) -> bool {
+    hand.fingers.iter().any(|finger| finger.position == position)
+}
+
+async fn all_hands(
+    session: &mut Session<'_>,
+    order: &Order,
+    rule: &FingerprintRule,
+    missing: &Missing,
+    control: &mut Control,
+) -> Result<Vec<Hand>, Error> {
+    let mut hands = Vec::new();
+    for slap in &rule.slaps {
+        if slap
+            .hand()
+            .fingers()
+            .iter()
+            .all(|finger| missing.contains_key(finger))
+        {
+            continue;
+        }
+        hands.extend(one_hand(session, order, rule, *slap, missing, control).await?);
+    }
+    Ok(hands)
+}
+
+/// Tries until all fingers are good, then goes on; after the last try, or before on a command, takes the best.
+async fn one_hand(
+    session: &mut Session<'_>,
+    order: &Order,
+    rule: &FingerprintRule,
+    slap: FingerPosition,
+    missing: &Missing,
+    control: &mut Control,
+) -> Result<Option<Hand>, Error> {
+    let mut best: Option<Hand> = None;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        control.attempt(attempt, rule.attempts, Some(slap)).await;
+        control
+            .guide(Guidance::Present, detail("position", slap.code()))
+            .await;
+        let one = Try {
+            params: params(session, slap, missing),
+            position: Some(slap),
+            missing: missing.keys().copied().collect(),
+        };
+        let Tried { req, assessment } = session.attempt(one, control).await?;
+        match assessment {
+            Assessment::Fingers { fingers } => {
+                for finger in &fingers {
+                    control.found(described(finger, req, rule.quality_min));
+                }
+                let good = fingers.iter().all(|finger| finger.quality >= rule.quality_min);
+                let hand = Hand { req, fingers };
+                if good {
+                    control
+                        .guide(Guidance::Accepted, detail("position", slap.code()))
+                        .await;
+                    control.guide(Guidance::Lift, Detail::new()).await;
+                    return Ok(Some(hand));
+                }
+                control
+                    .guide(Guidance::QualityLow, detail("position", slap.code()))
+                    .await;
+                if best
+                    .as_ref()
+                    .is_none_or(|best| rank(&hand.fingers) > rank(&best.fingers))
+                {
+                    best = Some(hand);
+                }
+            }
+            Assessment::Refused { guidance, .. } => {
+                for guidance in guidance {
+                    control.guide(guidance, detail("position", slap.code())).await;
+                }
+            }
+            _ => {
+                return Err(Error::new(
+                    Code::AnalyserEnded,
+                    "the analyser answered for something else",
+                ));
+            }
+        }
+        let exhausted = attempt >= rule.attempts;
+        match (order.auto_retry, exhausted, best.is_some()) {
+            (true, false, _) => {
+                control
+                    .guide(Guidance::TryAgain, detail("position", slap.code()))
+                    .await
+            }
+            (true, true, true) => return Ok(best),
+            (true, true, false) => {
+                let text = "no usable hand in the tries allowed; declare the fingers that are missing, or begin again";
+                return Err(Error::new(Code::Timeout, text).with("position", slap.code().to_string()));
+            }
+            (false, _, has_best) => {
+                let allowed: &[&str] = if has_best {
+                    &["retry", "use-best", "cancel"]
+                } else {
+                    &["retry", "cancel"]
+                };
+                control.enter(CaptureState::Waiting, allowed).await;
+                match wait(session, control).await? {
+                    "use-best" => return Ok(best),
+                    _ if exhausted => attempt = 0,
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+async fn wait(session: &Session<'_>, control: &mut Control) -> Result<&'static str, Error> {
+    loop {
+        match control.told().await {
+            Told::Cancel => return Err(by_client()),
+            Told::Go(command) => return Ok(command),
+            Told::Preview(reply) => drop(reply.send(session.preview().await)),
+        }
+    }
+}
+
+/// The better hand is the one with the better index, then middle, ring, little (BSI TR-03121-3 volume 2,
+/// plain fingerprints): fingers come in this order.
+fn rank(fingers: &[Finger]) -> (Vec<u8>, Reverse<usize>) {
+    let mut fingers: Vec<_> = fingers
+        .iter()
+        .map(|finger| (finger.position, finger.quality))
+        .collect();
+    fingers.sort_by_key(|(position, _)| *position);
+    (
+        fingers.iter().map(|(_, quality)| *quality).collect(),
+        Reverse(fingers.len()),
+    )
+}
+
+fn params(session: &Session<'_>, slap: FingerPosition, missing: &Missing) -> CaptureParams {
+    let of_this_hand: BTreeSet<_> = slap.hand().fingers().into_iter().collect();
+    CaptureParams {
+        modality: Modality::Fingerprint,
+        format: Some(PixelFormat::Gray8),
+        ppi_milli: 0,
+        deadline_ms: session.config().hand_s * 1000,
+        preview_fps: session.config().preview_fps,
+        position: Some(slap),
+        missing: missing
+            .keys()
+            .filter(|finger| of_this_hand.contains(finger))
+            .copied()
+            .collect(),
+        area_um: None,
+    }
+}
+
+fn detail(key: &str, value: impl ToString) -> Detail {
+    Detail::from([(key.to_owned(), value.to_string())])
+}
+
+fn described(finger: &Finger, req: u64, threshold: u8) -> BTreeMap<String, String> {
+    let bounds = finger.bounds;
+    [
+        ("type", "finger".to_owned()),
+        ("try", req.to_string()),
+        ("position", finger.position.code().to_string()),
+        ("quality", finger.quality.to_string()),
+        ("quality-min", threshold.to_string()),
+        ("x", bounds.x.to_string()),
+        ("y", bounds.y.to_string()),
+        ("width", bounds.width.to_string()),
+        ("height", bounds.height.to_string()),
+        ("angle-milli-deg", finger.angle_milli_deg.to_string()),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value))
+    .collect()
+}

@@ -1,0 +1,46 @@
+//! The signature, from a scanned sheet.
+
+use recueil_bus::{Code, Error};
+use recueil_dossier::Content;
+use recueil_wire::analyser::Assessment;
+
+use super::control::Control;
+use super::scans::{keep_one, measured, until_accepted};
+use super::session::Session;
+use super::{Gift, Gifts, Order, Scan, give};
+
+pub(super) async fn capture(
+    session: &mut Session<'_>,
+    order: &Order,
+    scan: Scan,
+    gifts: &Gifts,
+    control: &mut Control,
+) -> Result<(), Error> {
+    let tried = until_accepted(session, order, scan, control).await?;
+    let Assessment::Signature { criteria } = &tried.assessment else {
+        return Err(Error::new(
+            Code::AnalyserEnded,
+            "the analyser answered for something else",
+        ));
+    };
+    for criterion in criteria {
+        control.found(measured(criterion));
+    }
+    let item = keep_one(
+        session,
+        order,
+        tried.req,
+        "signature",
+        Content::Signature,
+        control,
+    )
+    .await?;
+    give(
+        gifts,
+        Gift::Items {
+            items: vec![item],
+            selection: None,
+        },
+    )
+    .await
+}

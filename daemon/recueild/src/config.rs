@@ -1,0 +1,117 @@
+//! The tables `[station]` and `[recueild]` of recueil.toml.
+
+use std::path::{Path, PathBuf};
+
+use recueil_dossier::StationId;
+use serde::Deserialize;
+
+use crate::{capture, keys, rules};
+
+/// All that `recueild` is configured with.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// None until the station is enrolled.
+    pub(crate) station: Option<StationId>,
+    pub(crate) recueild: Recueild,
+}
+
+#[derive(Deserialize)]
+struct File {
+    station: Station,
+    recueild: Recueild,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Station {
+    id: String,
+}
+
+/// The table `[recueild]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recueild {
+    pub(crate) state_dir: PathBuf,
+    pub(crate) ready_dir: PathBuf,
+    pub(crate) receipts_dir: PathBuf,
+    pub(crate) hostd_socket: PathBuf,
+    pub(crate) courier_socket: PathBuf,
+    procedures_dir: PathBuf,
+    profiles_dir: PathBuf,
+    #[serde(default = "six_pm")]
+    pub(crate) drafts_expire_at: jiff::civil::Time,
+    #[serde(default = "paris")]
+    pub(crate) time_zone: String,
+    #[serde(default = "quarter_hour")]
+    pub(crate) status_poll_s: u64,
+    pub(crate) capture: capture::Config,
+    #[serde(default)]
+    pub(crate) keys: Option<keys::Config>,
+}
+
+impl Recueild {
+    pub(crate) fn rules(&self) -> rules::Config {
+        rules::Config {
+            procedures_dir: self.procedures_dir.clone(),
+            profiles_dir: self.profiles_dir.clone(),
+        }
+    }
+}
+
+fn six_pm() -> jiff::civil::Time {
+    jiff::civil::time(18, 0, 0, 0)
+}
+
+fn paris() -> String {
+    "Europe/Paris".to_owned()
+}
+
+fn quarter_hour() -> u64 {
+    900
+}
+
+impl Config {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// What is wrong, with the line.
+    pub(crate) fn load(path: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Self::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+        let station = match file.station.id.as_str() {
+            "" => None,
+            id => Some(
+                id.parse()
+                    .map_err(|error: recueil_dossier::IdError| error.to_string())?,
+            ),
+        };
+        Ok(Self {
+            station,
+            recueild: file.recueild,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHIPPED: &str = include_str!("../../../config/recueil.toml");
+
+    #[test]
+    fn the_configuration_shipped_is_read() {
+        let config = Config::parse(SHIPPED).unwrap();
+        assert_eq!(config.station, None);
+        assert_eq!(config.recueild.status_poll_s, 900);
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused() {
+        let text = SHIPPED.replace("ready_dir =", "redy_dir =");
+        assert!(Config::parse(&text).unwrap_err().contains("redy_dir"));
+    }
+}

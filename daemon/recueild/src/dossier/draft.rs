@@ -1,0 +1,455 @@
+//! What can be done with a draft. Every change is durable before it is answered.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+
+use jiff::Timestamp;
+use recueil_bus::{Caller, Code, Error, Field, ItemView, MissingView, Published};
+use recueil_dossier::{
+    AgentId, Content, Decision, Draft, FieldError, FieldSource, FingerPosition, ItemName, MissingReason,
+    PreDemandeNumber, Step, StepKind,
+};
+use recueil_store::{Ending, Stamp};
+use recueil_wire::devices::DeviceState;
+
+use super::view::item_view;
+use super::{Dossier, Open};
+use crate::capture::{self, Gift, Order, Scan, Subject};
+use crate::shop::Internal;
+
+/// What a client wants captured.
+pub(super) struct Wanted {
+    pub(super) step: String,
+    pub(super) device: String,
+    pub(super) document: Option<String>,
+    pub(super) auto_retry: bool,
+    pub(super) replace: Option<ItemName>,
+}
+
+/// Longest reason of a decision, characters.
+const REASON_MAX_CHARS: usize = 500;
+/// Most decisions of one dossier.
+const DECISIONS_MAX: usize = 200;
+
+impl Dossier {
+    pub(super) fn missing(&self) -> Result<Vec<MissingView>, Error> {
+        let Open { draft, procedure } = self.draft()?;
+        let missing = draft.missing(procedure).into_iter().map(|missing| {
+            let (code, name) = missing.what.code();
+            (missing.step.clone(), code.to_owned(), name.to_owned())
+        });
+        Ok(missing.collect())
+    }
+
+    pub(super) fn fields(&self) -> Result<BTreeMap<String, Field>, Error> {
+        let fields = self.draft()?.draft.fields.iter().map(|(name, field)| {
+            let source = match field.source {
+                FieldSource::PreDemande => "pre-demande",
+                FieldSource::Typed => "typed",
+            };
+            let corrects = field.corrects.clone().unwrap_or_default();
+            (
+                name.clone(),
+                Field {
+                    value: field.value.clone(),
+                    source: source.to_owned(),
+                    corrects,
+                },
+            )
+        });
+        Ok(fields.collect())
+    }
+
+    pub(super) fn items(&self) -> Result<Vec<ItemView>, Error> {
+        Ok(self.draft()?.draft.items.values().map(item_view).collect())
+    }
+
+    pub(super) async fn set_field(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        let Open { draft, procedure } = self.draft()?;
+        let mut draft = draft.clone();
+        draft.set_field(procedure, name, value).map_err(|error| {
+            let code = match error {
+                FieldError::Unknown(_) => Code::UnknownStep,
+                FieldError::Text { .. } | FieldError::Value { .. } => Code::InvalidArgument,
+            };
+            Error::new(code, error.to_string())
+        })?;
+        self.save(draft).await
+    }
+
+    /// Trusts nothing in the text but the number, and fetches the rest.
+    pub(super) async fn fetch_pre_demande(&mut self, text: &str) -> Result<(String, Vec<String>), Error> {
+        let number = PreDemandeNumber::find_in(text)
+            .map_err(|error| Error::new(Code::InvalidArgument, error.to_string()))?;
+        let Open { draft, procedure } = self.draft()?;
+        let envelope = self.shop.courier.pre_demande(number.clone()).await?;
+        let fetched = self.shop.keys()?.open_pre_demande(&envelope)?;
+        if fetched.number != number {
+            return Err(Error::new(
+                Code::CertRefused,
+                "CERT answered for another number; try again",
+            ));
+        }
+        let (mut draft, status) = (draft.clone(), fetched.status.clone());
+        let refused = draft.take_pre_demande(procedure, fetched);
+        self.save(draft).await?;
+        Ok((status, refused.iter().map(FieldError::to_string).collect()))
+    }
+
+    pub(super) async fn open_item(&self, name: ItemName) -> Result<(OwnedFd, ItemView), Error> {
+        let record = self.draft()?.draft.items.get(&name);
+        let view = item_view(record.ok_or_else(|| unknown_item(&name))?);
+        let id = self.id;
+        let item = self
+            .shop
+            .storage
+            .run(move |store| store.load_item(id, &name))
+            .await?;
+        let memory = recueil_wire::sealed_memory("recueil-item", &item.payload)
+            .map_err(|error| Error::new(Code::Storage, format!("memory for the item: {error}")))?;
+        tracing::info!(uid = self.holder.uid, item = %item.record.name, "an item was given to a client");
+        Ok((memory, view))
+    }
+
+    pub(super) async fn remove_item(&mut self, name: &ItemName) -> Result<(), Error> {
+        let mut draft = self.draft()?.draft.clone();
+        let removed = draft.items.remove(name).ok_or_else(|| unknown_item(name))?;
+        if matches!(removed.content, Content::Fingerprint { .. }) {
+            // Half a selection is none: the hands must be presented again.
+            draft
+                .items
+                .retain(|_, item| !matches!(item.content, Content::Fingerprint { .. }));
+            draft.selection = None;
+        }
+        self.save(draft).await
+    }
+
+    pub(super) async fn declare_missing(
+        &mut self,
+        position: FingerPosition,
+        reason: Option<MissingReason>,
+    ) -> Result<(), Error> {
+        let mut draft = self.draft()?.draft.clone();
+        match reason {
+            Some(reason) => draft.missing_fingers.insert(position, reason),
+            None => draft.missing_fingers.remove(&position),
+        };
+        self.save(draft).await
+    }
+
+    pub(super) async fn record_decision(
+        &mut self,
+        step: String,
+        verdict: String,
+        reason: String,
+    ) -> Result<(), Error> {
+        let Open { draft, procedure } = self.draft()?;
+        if reason.chars().count() > REASON_MAX_CHARS || reason.chars().any(char::is_control) {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                "a reason is printable text of at most 500 characters",
+            ));
+        }
+        if !Draft::allows(procedure, &step, &verdict, &reason) {
+            let text = "the procedure has no such verdict for this step or paper, or it needs its reason";
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
+        if draft.decisions.len() >= DECISIONS_MAX {
+            return Err(Error::new(Code::TooMany, "too many decisions in one dossier"));
+        }
+        let mut draft = draft.clone();
+        draft.decisions.push(Decision {
+            step,
+            verdict,
+            reason,
+            agent: self.agent.clone(),
+            at: Timestamp::now(),
+        });
+        self.save(draft).await
+    }
+
+    /// Keeps the fields, papers and records that the new procedure knows, and names the rest.
+    pub(super) async fn change_procedure(&mut self, id: &str) -> Result<Vec<String>, Error> {
+        let procedure = self.shop.rules.procedure(id)?;
+        let old = &self.draft()?.draft;
+        if procedure.kind != old.kind {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                "the procedure is of another kind of dossier",
+            ));
+        }
+        let mut draft = old.clone();
+        draft.procedure = procedure.reference.clone();
+        let mut dropped = Vec::new();
+        for (name, field) in &old.fields {
+            let mut trial = Draft {
+                fields: BTreeMap::new(),
+                ..old.clone()
+            };
+            if trial.set_field(&procedure, name, &field.value).is_err() {
+                draft.fields.remove(name);
+                dropped.push(name.clone());
+            }
+        }
+        draft.items.retain(|name, item| {
+            let stays = match &item.content {
+                Content::Page { document, .. } => procedure.document(document).is_some(),
+                _ => procedure.step(&item.step).is_some(),
+            };
+            if !stays {
+                dropped.push(name.to_string());
+            }
+            stays
+        });
+        draft.decisions.retain(|decision| {
+            Draft::allows(&procedure, &decision.step, &decision.verdict, &decision.reason)
+        });
+        self.store(draft.clone()).await?;
+        self.open = Some(Open { draft, procedure });
+        Ok(dropped)
+    }
+
+    pub(super) async fn transfer(&mut self, agent: AgentId) -> Result<(), Error> {
+        let mut draft = self.draft()?.draft.clone();
+        draft.agent = agent.clone();
+        self.save(draft).await?;
+        self.agent = agent;
+        Ok(())
+    }
+
+    pub(super) async fn cancel(&mut self) -> Result<(), Error> {
+        self.draft()?;
+        if self.capturing {
+            return Err(Error::new(
+                Code::WrongState,
+                "a capture is running; cancel it first",
+            ));
+        }
+        let (id, stamp) = (self.id, self.stamp());
+        self.shop
+            .storage
+            .run(move |store| store.destroy_draft(id, Ending::Cancelled, &stamp))
+            .await?;
+        self.open = None;
+        Ok(())
+    }
+
+    pub(super) async fn start_capture(
+        &mut self,
+        caller: Caller,
+        mut wanted: Wanted,
+    ) -> Result<String, Error> {
+        if self.capturing {
+            return Err(Error::new(
+                Code::Busy,
+                "a capture of this dossier is running; wait for its end",
+            ));
+        }
+        let Open { draft, procedure } = self.draft()?;
+        let mut number = None;
+        if let Some(name) = &wanted.replace {
+            let old = draft.items.get(name).ok_or_else(|| unknown_item(name))?;
+            wanted.step.clone_from(&old.step);
+            if let Content::Page {
+                document,
+                number: page,
+            } = &old.content
+            {
+                wanted.document = Some(document.clone());
+                number = Some(*page);
+            }
+        }
+        let step = procedure.step(&wanted.step).ok_or_else(|| {
+            let known: Vec<_> = procedure.steps.iter().map(|step| step.id.as_str()).collect();
+            Error::new(
+                Code::UnknownStep,
+                format!("steps of this procedure are {}", known.join(", ")),
+            )
+        })?;
+        let subject = subject(draft, step, wanted.document.as_deref(), number)?;
+        let device = self.shop.capture.devices.get(&wanted.device);
+        let device = device
+            .filter(|device| device.state != DeviceState::Absent)
+            .ok_or_else(|| {
+                Error::new(
+                    Code::UnknownDevice,
+                    "there is no such device, or it is unplugged; look at the devices",
+                )
+            })?;
+        let can = device
+            .capabilities
+            .as_ref()
+            .is_some_and(|can| can.modalities.contains(&subject.modality()));
+        if !can {
+            let text = format!("step {} needs a {}", wanted.step, subject.modality().as_str());
+            return Err(Error::new(Code::Unsupported, text));
+        }
+        let profile = self.shop.rules.profile(procedure)?;
+        let lease = self.shop.lease(caller.clone(), wanted.device.clone()).await?;
+        let order = Order {
+            step: wanted.step,
+            subject,
+            device,
+            agent: self.agent.clone(),
+            auto_retry: wanted.auto_retry,
+            profile,
+            published: Published {
+                path: self.shop.new_path("capture")?,
+                holder: caller,
+            },
+        };
+        let path = order.published.path.clone();
+        let stop = self.stop.child_token();
+        let started = capture::start(self.shop.capture.clone(), order, self.gifts.clone(), stop).await;
+        let ended = match started {
+            Ok(ended) => ended,
+            Err(error) => {
+                self.shop.tell(Internal::CaptureOver(lease)).await;
+                return Err(error);
+            }
+        };
+        self.capturing = true;
+        let (over, shop) = (self.over.clone(), self.shop.clone());
+        tokio::spawn(async move {
+            // Fires, or is dropped with the capture: over either way.
+            drop(ended.await);
+            shop.tell(Internal::CaptureOver(lease)).await;
+            let _dossier_gone = over.send(()).await;
+        });
+        Ok(path)
+    }
+
+    /// Takes what a capture gives; the answer means that it is durable.
+    pub(super) async fn take(&mut self, gift: Gift) -> Result<(), Error> {
+        let mut draft = self.draft()?.draft.clone();
+        match gift {
+            Gift::Items { items, selection } => {
+                if selection.is_some() {
+                    draft
+                        .items
+                        .retain(|_, item| !matches!(item.content, Content::Fingerprint { .. }));
+                    draft.selection = selection;
+                }
+                for item in &items {
+                    draft.items.insert(item.record.name.clone(), item.record.clone());
+                }
+                if draft.items.len() > Draft::ITEMS_MAX {
+                    return Err(Error::new(
+                        Code::TooMany,
+                        "the dossier holds too many items; remove some",
+                    ));
+                }
+                let (stored, stamp) = (draft.clone(), self.stamp());
+                self.shop
+                    .storage
+                    .run(move |store| store.put_items(&stored, items, &stamp))
+                    .await?;
+            }
+            Gift::Destroyed(destruction) => {
+                draft.destructions.push(destruction);
+                self.store(draft.clone()).await?;
+            }
+        }
+        if let Some(open) = &mut self.open {
+            open.draft = draft;
+        }
+        Ok(())
+    }
+
+    /// Stores a changed draft, then shows it.
+    async fn save(&mut self, draft: Draft) -> Result<(), Error> {
+        self.store(draft.clone()).await?;
+        if let Some(open) = &mut self.open {
+            open.draft = draft;
+        }
+        Ok(())
+    }
+
+    async fn store(&self, draft: Draft) -> Result<(), Error> {
+        let stamp: Stamp = self.stamp();
+        self.shop
+            .storage
+            .run(move |store| store.save_draft(&draft, &stamp))
+            .await
+    }
+}
+
+fn unknown_item(name: &ItemName) -> Error {
+    Error::new(Code::UnknownItem, format!("the dossier has no item {name}"))
+}
+
+/// What a step captures.
+fn subject(
+    draft: &Draft,
+    step: &Step,
+    document: Option<&str>,
+    number: Option<u32>,
+) -> Result<Subject, Error> {
+    let not_captured = || {
+        Error::new(
+            Code::Unsupported,
+            format!("step {} is not captured by a device", step.id),
+        )
+    };
+    match &step.kind {
+        StepKind::Documents { scan_ppi, documents } => {
+            let Some(document) = document else {
+                return Err(Error::new(
+                    Code::InvalidArgument,
+                    "the option `document` says which paper is scanned",
+                ));
+            };
+            let rule = documents.iter().find(|rule| rule.id == document).ok_or_else(|| {
+                let known: Vec<_> = documents.iter().map(|rule| rule.id.as_str()).collect();
+                Error::new(
+                    Code::UnknownStep,
+                    format!("papers of this step are {}", known.join(", ")),
+                )
+            })?;
+            let pages = draft.items.values().filter_map(|item| match &item.content {
+                Content::Page { document, number } if *document == rule.id => Some(*number),
+                _ => None,
+            });
+            let number = number.unwrap_or(pages.max().unwrap_or(0) + 1);
+            if number > rule.pages_max {
+                let text = format!(
+                    "paper {} has {} pages at most; replace one",
+                    rule.id, rule.pages_max
+                );
+                return Err(Error::new(Code::TooMany, text));
+            }
+            let scan = Scan {
+                ppi: *scan_ppi,
+                area_mm: None,
+            };
+            Ok(Subject::Page {
+                scan,
+                document: rule.id.clone(),
+                number,
+            })
+        }
+        StepKind::Photo {
+            scan_ppi, area_mm, ..
+        } => Ok(Subject::Photo {
+            scan: Scan {
+                ppi: *scan_ppi,
+                area_mm: Some(*area_mm),
+            },
+        }),
+        StepKind::Signature {
+            scan_ppi, area_mm, ..
+        } => Ok(Subject::Signature {
+            scan: Scan {
+                ppi: *scan_ppi,
+                area_mm: Some(*area_mm),
+            },
+        }),
+        StepKind::Fingerprints(rule) => Ok(Subject::Hands {
+            rule: rule.clone(),
+            missing: draft.missing_fingers.clone(),
+        }),
+        StepKind::PreDemande { .. } | StepKind::Fields { .. } | StepKind::Decision { .. } => {
+            Err(not_captured())
+        }
+    }
+}

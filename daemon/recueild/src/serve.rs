@@ -1,0 +1,205 @@
+//! Start, wait, stop.
+
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use recueil_bus::{Address, Authority, Service};
+use recueil_store::{StorageKey, Store};
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use crate::capture;
+use crate::config::Config;
+use crate::courier::Courier;
+use crate::devices::Devices;
+use crate::keys::Keys;
+use crate::link::Link;
+use crate::rules::Rules;
+use crate::shop::Shop;
+use crate::station::{Inputs, Settings, Station};
+use crate::storage::Storage;
+
+/// The command line.
+#[derive(Debug, Clone)]
+pub struct Arguments {
+    /// recueil.toml.
+    pub config: PathBuf,
+    /// A private bus instead of the system bus.
+    pub private_bus: Option<String>,
+    /// On a private bus: uids that may do everything, instead of polkit.
+    pub allowed_uids: Vec<u32>,
+}
+
+/// Queues between actors.
+const QUEUE: usize = 64;
+/// Time for actors to come to their end.
+const GRACE: Duration = Duration::from_millis(500);
+/// Bytes of the storage key.
+const KEY_LEN: usize = 32;
+
+/// Runs the service until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Why it cannot start, or why it had to end: in words for the journal.
+pub async fn run(arguments: Arguments) -> Result<(), String> {
+    let authority = authority(&arguments)?;
+    let config = Config::load(&arguments.config)?;
+    let settings = &config.recueild;
+    let rules = Rules::load(&settings.rules())?;
+    let zone = jiff::tz::TimeZone::get(&settings.time_zone).map_err(|error| error.to_string())?;
+    let keys = load_keys(&config)?;
+    let stop = CancellationToken::new();
+    let fatal = CancellationToken::new();
+    let storage = open_store(settings, fatal.clone())?;
+
+    let (hostd_events, hostd) = mpsc::channel(QUEUE);
+    let (courier_events, courier_news) = mpsc::channel(QUEUE);
+    let devices = Devices::new(Link::keep(
+        settings.hostd_socket.clone(),
+        hostd_events,
+        stop.clone(),
+    ));
+    let courier = Courier::new(Link::keep(
+        settings.courier_socket.clone(),
+        courier_events,
+        stop.clone(),
+    ));
+    let (commands, received) = mpsc::channel(QUEUE);
+    let (internal_sender, internal) = mpsc::channel(QUEUE);
+    let address = arguments.private_bus.map_or(Address::System, Address::Private);
+    let (service, vanished) = Service::start(&address, authority.clone(), commands)
+        .await
+        .map_err(|error| format!("the bus name cannot be had: {error}"))?;
+    let shop = Shop {
+        storage,
+        courier,
+        capture: capture::Tools {
+            config: Arc::new(settings.capture.clone()),
+            devices,
+            service: service.clone(),
+        },
+        rules: Arc::new(rules),
+        service,
+        keys: keys.map(Arc::new),
+        station: internal_sender,
+    };
+    let station = Station::new(
+        shop,
+        Settings {
+            station: config.station,
+            authority,
+            receipts_dir: settings.receipts_dir.clone(),
+            drafts_expire_at: settings.drafts_expire_at,
+            zone,
+            status_poll: Duration::from_secs(settings.status_poll_s.max(1)),
+        },
+        stop.clone(),
+    );
+    let inputs = Inputs {
+        commands: received,
+        internal,
+        hostd,
+        courier: courier_news,
+        vanished,
+    };
+    let actor = tokio::spawn(station.run(inputs));
+    notify(sd_notify::NotifyState::Ready);
+    let outcome = wait(&fatal).await;
+    notify(sd_notify::NotifyState::Stopping);
+    stop.cancel();
+    if tokio::time::timeout(GRACE, actor).await.is_err() {
+        tracing::warn!("the station's actors did not end in time");
+    }
+    outcome
+}
+
+/// polkit decides, except on a private bus where a list may stand in.
+fn authority(arguments: &Arguments) -> Result<Authority, String> {
+    match (&arguments.private_bus, arguments.allowed_uids.as_slice()) {
+        (_, []) => Ok(Authority::Polkit),
+        (Some(_), uids) => Ok(Authority::AllowedUids(uids.to_vec())),
+        (None, _) => {
+            Err("a list of allowed uids is for private buses; on the system bus polkit decides".to_owned())
+        }
+    }
+}
+
+fn load_keys(config: &Config) -> Result<Option<Keys>, String> {
+    let (Some(keys), Some(station)) = (&config.recueild.keys, &config.station) else {
+        tracing::info!("the station is not enrolled: dossiers are collected but cannot be sealed");
+        return Ok(None);
+    };
+    let loaded = Keys::load(keys, station.clone());
+    loaded.map(Some).map_err(|error| {
+        let cause = std::error::Error::source(&error)
+            .map(|source| format!(": {source}"))
+            .unwrap_or_default();
+        format!("{error}{cause}")
+    })
+}
+
+fn open_store(settings: &crate::config::Recueild, fatal: CancellationToken) -> Result<Storage, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("the store cannot be opened: {error}");
+    let key = storage_key(&settings.state_dir.join("keys")).map_err(|error| failed(&error))?;
+    let config = recueil_store::Config {
+        state_dir: settings.state_dir.clone(),
+        ready_dir: settings.ready_dir.clone(),
+    };
+    let store = Store::open(&config, key, Timestamp::now()).map_err(|error| failed(&error))?;
+    Storage::start(store, fatal).map_err(|error| failed(&error))
+}
+
+/// The storage key, made at the first start. A file is the embedded default: `status` says so.
+fn storage_key(dir: &Path) -> std::io::Result<StorageKey> {
+    let path = dir.join("storage.key");
+    let mut key = Zeroizing::new([0; KEY_LEN]);
+    match std::fs::File::open(&path) {
+        Ok(mut file) => file.read_exact(key.as_mut())?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            std::fs::create_dir_all(dir)?;
+            SystemRandom::new()
+                .fill(key.as_mut())
+                .map_err(|_none| std::io::Error::other("no random bytes"))?;
+            // Whole or not at all: a torn key file would make the store unreadable for ever.
+            let new = dir.join("storage.key.new");
+            drop(std::fs::remove_file(&new));
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&new)?;
+            std::io::Write::write_all(&mut file, key.as_ref())?;
+            file.sync_all()?;
+            std::fs::hard_link(&new, &path)?;
+            std::fs::remove_file(&new)?;
+            std::fs::File::open(dir)?.sync_all()?;
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(StorageKey::new(&key))
+}
+
+async fn wait(fatal: &CancellationToken) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("signals cannot be waited for: {error}");
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        () = fatal.cancelled() => Err("the disk failed to make data durable".to_owned()),
+    }
+}
+
+/// Tells the service manager, where there is one.
+fn notify(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::debug!(%error, "the service manager could not be told");
+    }
+}

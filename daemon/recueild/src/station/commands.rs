@@ -1,0 +1,222 @@
+//! What the station is asked over the bus.
+
+use jiff::Timestamp;
+use recueil_bus::{
+    Caller, Code, DossierSummary, Error, OutboxView, PluginView, Reply, StationCommand, StatusView,
+};
+use recueil_dossier::{DossierId, State};
+use recueil_store::{Entry, Filter};
+
+use super::Station;
+
+impl Station {
+    pub(super) async fn obey(&mut self, command: StationCommand) {
+        match command {
+            StationCommand::OpenAgentSession { caller, agent, reply } => {
+                self.agents.insert(caller.name, agent);
+                drop(reply.send(Ok(())));
+            }
+            StationCommand::OpenDossier {
+                caller,
+                procedure,
+                demande,
+                token,
+                reply,
+            } => {
+                let opened = self.open_dossier(caller, &procedure, demande, token).await;
+                drop(reply.send(opened));
+            }
+            StationCommand::Adopt { caller, id, reply } => drop(reply.send(self.adopt(caller, id).await)),
+            StationCommand::ListDrafts { caller, reply } => self.list_drafts(caller, reply),
+            StationCommand::ListDossiers {
+                caller,
+                state,
+                cursor,
+                limit,
+                reply,
+            } => {
+                self.list_dossiers(caller, state, &cursor, limit, reply);
+            }
+            StationCommand::Status { reply } => self.status(reply),
+            StationCommand::Outbox { reply } => self.outbox(reply),
+            StationCommand::ListPlugins { reply } => drop(reply.send(Ok(self.plugin_views()))),
+            StationCommand::Lease {
+                caller,
+                device,
+                steal,
+                reply,
+            } => {
+                drop(reply.send(self.lease(caller, &device, steal).await));
+            }
+            StationCommand::Release {
+                caller,
+                device,
+                reply,
+            } => {
+                drop(reply.send(self.release(&caller, &device).await));
+            }
+        }
+    }
+
+    fn list_drafts(&self, caller: Caller, reply: Reply<Vec<DossierSummary>>) {
+        let filter = Filter {
+            owner_uid: Some(caller.uid),
+            states: vec![State::Draft, State::ToSign],
+            ..Filter::default()
+        };
+        let storage = self.shop.storage.clone();
+        tokio::spawn(async move {
+            let page = storage.run(move |store| store.list(&filter, None, 200)).await;
+            drop(reply.send(page.map(|page| page.entries.iter().map(summary).collect())));
+        });
+    }
+
+    fn list_dossiers(
+        &self,
+        caller: Caller,
+        state: Option<State>,
+        cursor: &str,
+        limit: u32,
+        reply: Reply<(Vec<DossierSummary>, String)>,
+    ) {
+        let after = match cursor {
+            "" => None,
+            text => match text.parse::<DossierId>() {
+                Ok(id) => Some(id),
+                Err(error) => {
+                    drop(reply.send(Err(Error::new(Code::InvalidArgument, error.to_string()))));
+                    return;
+                }
+            },
+        };
+        let sealed = State::ALL
+            .into_iter()
+            .filter(|state| !matches!(state, State::Draft | State::ToSign));
+        let states = state.map_or_else(|| sealed.collect(), |state| vec![state]);
+        let filter = Filter {
+            owner_uid: Some(caller.uid),
+            states,
+            ..Filter::default()
+        };
+        let storage = self.shop.storage.clone();
+        let limit = usize::try_from(limit).unwrap_or(1);
+        tokio::spawn(async move {
+            let page = storage.run(move |store| store.list(&filter, after, limit)).await;
+            let page = page.map(|page| {
+                let next = page.next.map(|id| id.to_string()).unwrap_or_default();
+                (page.entries.iter().map(summary).collect(), next)
+            });
+            drop(reply.send(page));
+        });
+    }
+
+    fn status(&self, reply: Reply<StatusView>) {
+        let keys = self.shop.keys.as_ref();
+        let connected = |up: bool| if up { "connected" } else { "not running" }.to_owned();
+        let devices = self.shop.capture.devices.all().len();
+        let mut view = StatusView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            station: self
+                .settings
+                .station
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            hostd: connected(self.hostd_up),
+            courier: connected(self.courier_up),
+            analyser: self.shop.capture.config.analyser.separation().to_owned(),
+            authority: self.settings.authority.as_str().to_owned(),
+            seal_key: if keys.is_some() { "file" } else { "none" }.to_owned(),
+            seal_certificate_days: keys.map(|keys| keys.seal_certificate_days(Timestamp::now())),
+            devices: u32::try_from(devices).unwrap_or(u32::MAX),
+            ..StatusView::default()
+        };
+        let (storage, courier) = (self.shop.storage.clone(), self.shop.courier.clone());
+        tokio::spawn(async move {
+            let cert = match courier.line().await {
+                Ok((line, _)) => {
+                    view.cert_trouble = line.trouble;
+                    match line.reachable {
+                        Some(true) => "reachable",
+                        Some(false) => "unreachable",
+                        None => "unknown",
+                    }
+                }
+                Err(error) if error.code == Code::NotConfigured => "not-configured",
+                Err(_down) => "unknown",
+            };
+            cert.clone_into(&mut view.cert);
+            let counts = storage
+                .run(|store| Ok((count(store, DRAFTS)?, count(store, OUTBOX)?)))
+                .await;
+            drop(reply.send(counts.map(|(drafts, outbox)| {
+                (view.drafts, view.outbox) = (drafts, outbox);
+                view
+            })));
+        });
+    }
+
+    fn outbox(&self, reply: Reply<Vec<OutboxView>>) {
+        let progress = self.progress.clone();
+        let storage = self.shop.storage.clone();
+        tokio::spawn(async move {
+            let filter = Filter {
+                states: OUTBOX.to_vec(),
+                ..Filter::default()
+            };
+            let page = storage.run(move |store| store.list(&filter, None, 200)).await;
+            let views = page.map(|page| {
+                let parcels = page.entries.iter().rev().filter_map(|entry| {
+                    let sealed = entry.sealed.as_ref()?;
+                    let progress = progress.get(&entry.id);
+                    Some(OutboxView {
+                        dossier: entry.id.to_string(),
+                        state: entry.state.as_str().to_owned(),
+                        sealed_at: sealed.sealed_at.to_string(),
+                        sequence: sealed.sequence,
+                        sent_bytes: progress.map_or(0, |progress| progress.sent),
+                        total_bytes: sealed.len_bytes,
+                        failures: progress.map_or(0, |progress| progress.failures),
+                    })
+                });
+                parcels.collect()
+            });
+            drop(reply.send(views));
+        });
+    }
+
+    fn plugin_views(&self) -> Vec<PluginView> {
+        let views = self.plugins.iter().map(|plugin| PluginView {
+            id: plugin.id.clone(),
+            name: plugin.name.clone(),
+            version: plugin.version.clone(),
+            refused: plugin.refused.clone(),
+        });
+        views.collect()
+    }
+}
+
+const DRAFTS: &[State] = &[State::Draft, State::ToSign];
+const OUTBOX: &[State] = &[State::Sealed, State::Sending, State::Stored];
+
+fn count(store: &recueil_store::Store, states: &[State]) -> Result<u32, recueil_store::Error> {
+    let filter = Filter {
+        states: states.to_vec(),
+        ..Filter::default()
+    };
+    let page = store.list(&filter, None, 200)?;
+    Ok(u32::try_from(page.entries.len()).unwrap_or(u32::MAX))
+}
+
+fn summary(entry: &Entry) -> DossierSummary {
+    DossierSummary {
+        id: entry.id.to_string(),
+        kind: entry.kind.as_str().to_owned(),
+        state: entry.state.as_str().to_owned(),
+        procedure: entry.procedure.clone(),
+        agent: entry.agent.as_ref().map(ToString::to_string).unwrap_or_default(),
+        since: entry.changed_at.to_string(),
+        demande: entry.demande.as_ref().map(ToString::to_string),
+        sequence: entry.sealed.as_ref().map(|sealed| sealed.sequence),
+    }
+}
