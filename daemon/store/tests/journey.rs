@@ -186,7 +186,7 @@ fn a_store_of_a_newer_release_is_left_alone() {
 }
 
 #[test]
-fn there_is_no_shared_memory_file_and_every_commit_is_synced() {
+fn there_is_no_shared_memory_file() {
     let folder = Folder::new();
     let mut store = folder.open();
     store.create_draft(&draft(1), &stamp(0)).unwrap();

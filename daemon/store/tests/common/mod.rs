@@ -214,13 +214,19 @@ pub(crate) fn files_under(folder: &Path) -> Vec<PathBuf> {
 /// Files below a folder in which a window of 16 bytes of `plain` stands.
 pub(crate) fn plain_in(folder: &Path, plain: &[u8]) -> Vec<PathBuf> {
     let windows: std::collections::HashSet<&[u8]> = plain.windows(16).collect();
+    // Most places are ruled out by their first two bytes.
+    let mut beginnings = vec![false; 1 << 16];
+    let beginning = |window: &[u8]| usize::from(window[0]) << 8 | usize::from(window[1]);
+    windows
+        .iter()
+        .for_each(|window| beginnings[beginning(window)] = true);
     files_under(folder)
         .into_iter()
         .filter(|path| {
-            std::fs::read(path)
-                .unwrap()
+            let bytes = std::fs::read(path).unwrap();
+            bytes
                 .windows(16)
-                .any(|window| windows.contains(window))
+                .any(|window| beginnings[beginning(window)] && windows.contains(window))
         })
         .collect()
 }
