@@ -1,5 +1,12 @@
 //! The store is killed, and its system calls fail, at every single one of them (strace, Debian package `strace`).
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may end where it stands"
+)]
+
 mod common;
 
 use std::path::Path;

@@ -1,5 +1,12 @@
 //! What the store promises in quiet times.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may end where it stands"
+)]
+
 mod common;
 
 use std::os::unix::fs::PermissionsExt;
