@@ -217,9 +217,9 @@ pub(crate) fn plain_in(folder: &Path, plain: &[u8]) -> Vec<PathBuf> {
     // Most places are ruled out by their first two bytes.
     let mut beginnings = vec![false; 1 << 16];
     let beginning = |window: &[u8]| usize::from(window[0]) << 8 | usize::from(window[1]);
-    windows
-        .iter()
-        .for_each(|window| beginnings[beginning(window)] = true);
+    for window in &windows {
+        beginnings[beginning(window)] = true;
+    }
     files_under(folder)
         .into_iter()
         .filter(|path| {
