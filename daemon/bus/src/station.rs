@@ -1,5 +1,7 @@
 //! `fr.recueil.Station1` on the root object.
 
+#![expect(clippy::unused_self, reason = "zbus takes properties from methods")]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -54,7 +56,7 @@ pub(crate) fn only(options: &HashMap<String, OwnedVariant>, known: &[&str]) -> R
     match options.keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(()),
         Some(key) => {
-            let key: String = key.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
+            let key: String = key.chars().filter(char::is_ascii_graphic).take(40).collect();
             let text = format!("there is no option {key:?}; known are {}", known.join(", "));
             Err(Error::new(Code::InvalidArgument, text))
         }

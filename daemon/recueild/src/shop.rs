@@ -55,15 +55,6 @@ impl Shop {
         })
     }
 
-    /// An object path that nobody can guess.
-    pub(crate) fn new_path(&self, kind: &str) -> Result<String, Error> {
-        let mut random = [0; 16];
-        SystemRandom::new()
-            .fill(&mut random)
-            .map_err(|_none| Error::new(Code::Storage, "the system gives no random bytes"))?;
-        Ok(format!("/fr/recueil/{kind}/{}", recueil_dossier::hex(&random)))
-    }
-
     pub(crate) async fn lease(&self, caller: Caller, device: String) -> Result<CaptureLease, Error> {
         let stopping = || Error::new(Code::WrongState, "the station is stopping");
         let (reply, answer) = oneshot::channel();
@@ -80,4 +71,13 @@ impl Shop {
     pub(crate) async fn tell(&self, news: Internal) {
         drop(self.station.send(news).await);
     }
+}
+
+/// An object path that nobody can guess.
+pub(crate) fn new_path(kind: &str) -> Result<String, Error> {
+    let mut random = [0; 16];
+    SystemRandom::new()
+        .fill(&mut random)
+        .map_err(|_none| Error::new(Code::Storage, "the system gives no random bytes"))?;
+    Ok(format!("/fr/recueil/{kind}/{}", recueil_dossier::hex(&random)))
 }

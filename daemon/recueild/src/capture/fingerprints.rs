@@ -185,7 +185,7 @@ async fn one_hand(
             (true, false, _) => {
                 control
                     .guide(Guidance::TryAgain, detail("position", slap.code()))
-                    .await
+                    .await;
             }
             (true, true, true) => return Ok(best),
             (true, true, false) => {
@@ -251,7 +251,7 @@ fn params(session: &Session<'_>, slap: FingerPosition, missing: &Missing) -> Cap
     }
 }
 
-fn detail(key: &str, value: impl ToString) -> Detail {
+fn detail(key: &str, value: u8) -> Detail {
     Detail::from([(key.to_owned(), value.to_string())])
 }
 

@@ -139,7 +139,7 @@ pub(crate) type Gifts = mpsc::Sender<(Gift, oneshot::Sender<Result<(), Error>>)>
 /// Commands that may wait.
 const COMMANDS: usize = 16;
 /// How long a capture that is over can still be asked about.
-const LINGER: Duration = Duration::from_secs(300);
+const LINGER: Duration = Duration::from_mins(5);
 
 /// Publishes the capture and runs it to its end, which fires what is given back. It ends early when `stop` is
 /// cancelled.

@@ -15,7 +15,7 @@ use recueil_wire::devices::DeviceState;
 use super::view::item_view;
 use super::{Dossier, Open};
 use crate::capture::{self, Gift, Order, Scan, Subject};
-use crate::shop::Internal;
+use crate::shop::{Internal, new_path};
 
 /// What a client wants captured.
 pub(super) struct Wanted {
@@ -294,7 +294,7 @@ impl Dossier {
             auto_retry: wanted.auto_retry,
             profile,
             published: Published {
-                path: self.shop.new_path("capture")?,
+                path: new_path("capture")?,
                 holder: caller,
             },
         };

@@ -1,9 +1,7 @@
 //! What the station is asked over the bus.
 
 use jiff::Timestamp;
-use recueil_bus::{
-    Caller, Code, DossierSummary, Error, OutboxView, PluginView, Reply, StationCommand, StatusView,
-};
+use recueil_bus::{Code, DossierSummary, Error, OutboxView, PluginView, Reply, StationCommand, StatusView};
 use recueil_dossier::{DossierId, State};
 use recueil_store::{Entry, Filter};
 
@@ -27,7 +25,7 @@ impl Station {
                 drop(reply.send(opened));
             }
             StationCommand::Adopt { caller, id, reply } => drop(reply.send(self.adopt(caller, id).await)),
-            StationCommand::ListDrafts { caller, reply } => self.list_drafts(caller, reply),
+            StationCommand::ListDrafts { caller, reply } => self.list_drafts(caller.uid, reply),
             StationCommand::ListDossiers {
                 caller,
                 state,
@@ -35,7 +33,7 @@ impl Station {
                 limit,
                 reply,
             } => {
-                self.list_dossiers(caller, state, &cursor, limit, reply);
+                self.list_dossiers(caller.uid, state, &cursor, limit, reply);
             }
             StationCommand::Status { reply } => self.status(reply),
             StationCommand::Outbox { reply } => self.outbox(reply),
@@ -58,9 +56,9 @@ impl Station {
         }
     }
 
-    fn list_drafts(&self, caller: Caller, reply: Reply<Vec<DossierSummary>>) {
+    fn list_drafts(&self, uid: u32, reply: Reply<Vec<DossierSummary>>) {
         let filter = Filter {
-            owner_uid: Some(caller.uid),
+            owner_uid: Some(uid),
             states: vec![State::Draft, State::ToSign],
             ..Filter::default()
         };
@@ -73,7 +71,7 @@ impl Station {
 
     fn list_dossiers(
         &self,
-        caller: Caller,
+        uid: u32,
         state: Option<State>,
         cursor: &str,
         limit: u32,
@@ -94,7 +92,7 @@ impl Station {
             .filter(|state| !matches!(state, State::Draft | State::ToSign));
         let states = state.map_or_else(|| sealed.collect(), |state| vec![state]);
         let filter = Filter {
-            owner_uid: Some(caller.uid),
+            owner_uid: Some(uid),
             states,
             ..Filter::default()
         };

@@ -8,6 +8,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::{Station, agent_of};
 use crate::dossier::{self, News};
+use crate::shop::new_path;
 
 /// Dossiers that one user may have in use.
 const DESKS_PER_UID_MAX: usize = 32;
@@ -127,7 +128,7 @@ impl Station {
             None => None,
         };
         let published = Published {
-            path: self.shop.new_path("dossier")?,
+            path: new_path("dossier")?,
             holder: caller,
         };
         let path = published.path.clone();

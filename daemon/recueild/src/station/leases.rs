@@ -10,7 +10,7 @@ use super::Station;
 use crate::shop::CaptureLease;
 
 /// After this a lease can be taken by somebody with the right to.
-const STEAL_AFTER: Duration = Duration::from_secs(60);
+const STEAL_AFTER: Duration = Duration::from_mins(1);
 
 impl Station {
     pub(super) async fn lease(&mut self, caller: Caller, device: &str, steal: bool) -> Result<(), Error> {
@@ -41,7 +41,7 @@ impl Station {
             .map_err(|error| held(&error))?;
         if from > now {
             let text = "the take-over is announced to the holder; call again when the delay is over";
-            let seconds = (from - now).as_secs() + 1;
+            let seconds = from.saturating_sub(now).as_secs() + 1;
             return Err(Error::new(Code::Busy, text).with("seconds", seconds.to_string()));
         }
         self.leases

@@ -132,12 +132,7 @@ impl Station {
 
     /// Asks CERT where the demandes stand, and moves their dossiers.
     pub(super) async fn ask_statuses(&mut self) {
-        let followed = self
-            .shop
-            .storage
-            .run(|store| followed(store))
-            .await
-            .unwrap_or_default();
+        let followed = self.shop.storage.run(followed).await.unwrap_or_default();
         if followed.is_empty() || !self.courier_up {
             return;
         }
