@@ -1,0 +1,246 @@
+//! What the host does for the plugin: the host functions of the contract, in safe Rust.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use recueil_abi as abi;
+use recueil_dossier::{FingerPosition, FrameInfo, FrameKind};
+use recueil_wire::Socket;
+use recueil_wire::host::{FromHost, PluginFailure};
+
+use crate::blobs::Blobs;
+use crate::capture::{Capture, Captures};
+use crate::ffi::memory::Slots;
+use crate::frames::{Frames, Grant};
+use crate::layout::Layout;
+use crate::log::{LogBudget, Rate, SHORT_LINE_MAX_CHARS, printable};
+use crate::refusal::{NOT_RUNNING, Refusal};
+
+/// Broken rules told in the life of a process; who breaks more is known well enough.
+const MISBEHAVIOURS_MAX: u32 = 64;
+/// Events a second; a person cannot follow more.
+const EVENTS_A_SECOND_MAX: u32 = 100;
+
+/// The one host of this process.
+#[derive(Debug)]
+pub(crate) struct Services {
+    control: Socket,
+    config: BTreeMap<String, String>,
+    blobs: Mutex<Blobs>,
+    /// Captures under way.
+    pub(crate) captures: Captures,
+    /// Frame memory.
+    pub(crate) frames: Frames,
+    log: Mutex<LogBudget>,
+    events: Mutex<Rate>,
+    explanation: Mutex<Explanation>,
+    has_seen_a_frame: AtomicBool,
+    misbehaviours: AtomicU32,
+}
+
+/// What the plugin said of the error that it is about to return.
+#[derive(Debug, Default)]
+struct Explanation {
+    vendor_code: i64,
+    text: String,
+}
+
+impl Services {
+    pub(crate) fn new(control: Socket, config: BTreeMap<String, String>, blobs: Blobs, slots: Slots) -> Self {
+        Self {
+            control,
+            config,
+            blobs: Mutex::new(blobs),
+            captures: Captures::default(),
+            frames: Frames::new(slots),
+            log: Mutex::new(LogBudget::new()),
+            events: Mutex::new(Rate::new(EVENTS_A_SECOND_MAX)),
+            explanation: Mutex::new(Explanation::default()),
+            has_seen_a_frame: AtomicBool::new(false),
+            misbehaviours: AtomicU32::new(0),
+        }
+    }
+
+    /// The socket to hostd, to be read by the main thread.
+    pub(crate) fn control(&self) -> &Socket {
+        &self.control
+    }
+
+    /// Says something to hostd. If hostd is gone, the main thread sees it and ends the process.
+    pub(crate) fn tell(&self, message: &FromHost) {
+        self.control.send(message, &[]).ok();
+    }
+
+    /// A line of the host's own.
+    pub(crate) fn note(&self, level: i32, text: &str) {
+        self.tell(&FromHost::Log {
+            level: level.clamp(abi::RCL_LOG_TRACE, abi::RCL_LOG_ERROR).unsigned_abs(),
+            text: text.to_owned(),
+        });
+    }
+
+    /// Says which rule was broken.
+    pub(crate) fn misbehaved(&self, rule: &str) {
+        if self.misbehaviours.fetch_add(1, Ordering::Relaxed) < MISBEHAVIOURS_MAX {
+            self.tell(&FromHost::Misbehaved {
+                rule: rule.to_owned(),
+            });
+        }
+    }
+
+    /// `host->log`.
+    pub(crate) fn log(&self, level: i32, text: &str) {
+        let line = lock(&self.log).take(text, Instant::now());
+        if let Some(text) = line {
+            let level = level
+                .clamp(abi::RCL_LOG_TRACE, abi::RCL_LOG_MISBEHAVING)
+                .unsigned_abs();
+            self.tell(&FromHost::Log { level, text });
+        }
+    }
+
+    /// `host->config_get`.
+    pub(crate) fn config(&self, key: &str) -> Option<&str> {
+        self.config.get(key).map(String::as_str)
+    }
+
+    /// `host->blob_get`: `read` is given the value.
+    pub(crate) fn blob<T>(&self, key: &str, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        lock(&self.blobs).get(key).map(read)
+    }
+
+    /// Whether something may still be stored: not once a frame was in the plugin's hands.
+    pub(crate) fn may_store(&self) -> bool {
+        !self.has_seen_a_frame.load(Ordering::Acquire)
+    }
+
+    /// `host->blob_put`.
+    pub(crate) fn store(&self, key: &str, value: &[u8]) -> Result<(), Refusal> {
+        if !self.may_store() {
+            return Err(Refusal::Status(abi::RCL_E_ACCESS));
+        }
+        let value = lock(&self.blobs).put(key, value)?;
+        self.tell(&FromHost::BlobPut {
+            key: key.to_owned(),
+            value,
+        });
+        Ok(())
+    }
+
+    /// `host->frame_alloc`.
+    pub(crate) fn alloc(&self, req: u64, kind: u32, asked: &abi::rcl_frame) -> Result<(Grant, u32), Refusal> {
+        let capture = self.captures.running(req).ok_or(NOT_RUNNING)?;
+        let kind = match kind {
+            abi::RCL_FRAME_PREVIEW => FrameKind::Preview,
+            abi::RCL_FRAME_RESULT => FrameKind::Result,
+            _ => return Err(Refusal::Broken("a frame for neither preview nor result")),
+        };
+        let layout = Layout::of(asked)?;
+        // Before, not after: from here on nothing may be stored, whatever comes of it.
+        self.has_seen_a_frame.store(true, Ordering::Release);
+        let grant = self.frames.alloc(&capture, kind, &layout)?;
+        Ok((grant, layout.stride))
+    }
+
+    /// `host->frame_submit`.
+    pub(crate) fn submit(
+        &self,
+        req: u64,
+        handle: u64,
+        describe: impl FnOnce(FrameKind) -> Result<FrameInfo, Refusal>,
+    ) -> Result<(), Refusal> {
+        let Some(capture) = self.captures.running(req) else {
+            self.frames.drop_frame(handle)?;
+            return Err(NOT_RUNNING);
+        };
+        let kind = self.frames.submit(&capture, handle, describe)?;
+        capture.count(kind);
+        Ok(())
+    }
+
+    /// `host->event`.
+    pub(crate) fn event(&self, req: u64, event: u32, value: i64) -> Result<(), Refusal> {
+        let capture = self.captures.running(req).ok_or(NOT_RUNNING)?;
+        if !lock(&self.events).take(Instant::now()) {
+            return Err(Refusal::Status(abi::RCL_E_BUSY));
+        }
+        let names_a_finger = matches!(event, abi::RCL_EV_PLACE | abi::RCL_EV_REMOVE);
+        let position = u8::try_from(value)
+            .ok()
+            .and_then(|code| FingerPosition::try_from(code).ok())
+            .filter(|_position| names_a_finger);
+        self.tell(&FromHost::Event {
+            req: capture.req,
+            event,
+            value,
+            position,
+        });
+        Ok(())
+    }
+
+    /// `host->fail`.
+    pub(crate) fn explain(&self, req: u64, vendor_code: i64, text: &str) -> Result<(), Refusal> {
+        if req != 0 && self.captures.running(req).is_none() {
+            return Err(NOT_RUNNING);
+        }
+        *lock(&self.explanation) = Explanation {
+            vendor_code,
+            text: printable(text, SHORT_LINE_MAX_CHARS),
+        };
+        Ok(())
+    }
+
+    /// `host->cancel_fd`.
+    pub(crate) fn running(&self, req: u64) -> Result<Arc<Capture>, Refusal> {
+        self.captures.running(req).ok_or(NOT_RUNNING)
+    }
+
+    /// What a call of the plugin's failed with, and what it said of it. To be called after each call.
+    pub(crate) fn failure(&self, status: i32) -> Option<PluginFailure> {
+        let said = std::mem::take(&mut *lock(&self.explanation));
+        (status < 0).then_some(PluginFailure {
+            status,
+            vendor_code: said.vendor_code,
+            text: said.text,
+        })
+    }
+
+    /// The plugin's `capture` is about to be called.
+    pub(crate) fn begin(&self, capture: &Capture, deadline: Duration) {
+        lock(&self.log).begin_capture();
+        self.captures.begin(capture, deadline);
+    }
+
+    /// It has returned: nothing of the capture is the plugin's any more.
+    pub(crate) fn end(&self, capture: &Capture) {
+        self.captures.end(capture);
+        self.frames.take_back();
+        let has_seen_a_frame = self.has_seen_a_frame.load(Ordering::Acquire);
+        let left_out = lock(&self.log).end_capture(has_seen_a_frame);
+        if left_out > 0 {
+            let text = format!("{left_out} lines of the plugin's log were left out");
+            self.note(abi::RCL_LOG_WARN, &text);
+        }
+    }
+
+    /// What the plugin gets for a refusal, and what hostd is told of it.
+    pub(crate) fn refuse(&self, refusal: Refusal) -> abi::rcl_status {
+        match refusal {
+            Refusal::Status(status) => status,
+            Refusal::Broken(rule) => {
+                self.misbehaved(rule);
+                abi::RCL_E_INVALID
+            }
+            Refusal::NoReader(why) => {
+                self.note(abi::RCL_LOG_ERROR, why);
+                abi::RCL_E_CANCELLED
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
