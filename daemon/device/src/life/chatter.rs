@@ -9,8 +9,8 @@ use crate::failure::{failure, printable};
 use crate::rate::Rate;
 
 /// More than any honest host says in a second; beyond it, it is killed.
-const MESSAGES_PER_SECOND_MAX: u32 = 2_000;
-const LINES_PER_SECOND_MAX: u32 = 200;
+const MESSAGES_PER_SECOND_MAX: u32 = 500;
+const LINES_PER_SECOND_MAX: u32 = 100;
 /// Lines of one capture: few enough that no picture leaves through the log.
 const LINES_PER_CAPTURE_MAX: u32 = 20;
 const LINE_CHARS_MAX: usize = 200;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use recueil_wire::devices::{CaptureParams, DeviceState, Failure, FailureCode, Notice};
+use recueil_wire::devices::{CaptureParams, Failure, FailureCode, Notice};
 use recueil_wire::host::{FromHost, ToHost};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -67,7 +67,6 @@ impl InSession {
     }
 
     pub(super) async fn run(mut self, context: &mut Context) -> State {
-        context.enter(DeviceState::InSession, None).await;
         let end = loop {
             if let Err(end) = self.step(context).await {
                 break end;
@@ -296,10 +295,13 @@ impl InSession {
             let cancelled = failure(FailureCode::Cancelled, "the session was closed");
             tell_captured(context, capture.req, cancelled).await;
         }
+        let next = context.present();
         if let Some(ticket) = ticket {
+            // Before the answer, so that whoever has it does not find the device in session.
+            context.enter(next.on_the_bus(), None).await;
             context.reply(ticket, Ok(())).await;
         }
-        context.present()
+        next
     }
 
     /// Asks the host to close and listens until its process is over. A host that fails at it is over too.

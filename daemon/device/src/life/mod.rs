@@ -143,6 +143,8 @@ pub(crate) struct Context {
     presence: watch::Receiver<Option<Offer>>,
     reports: mpsc::Sender<Report>,
     known: Device,
+    /// Whether `known` was told at all.
+    told: bool,
     failures: VecDeque<Instant>,
 }
 
@@ -185,6 +187,7 @@ pub(crate) fn device(
         presence: offered,
         reports,
         known,
+        told: false,
         failures: VecDeque::new(),
     };
     let life = async move {
@@ -203,6 +206,19 @@ pub(crate) fn device(
     (Handle { commands, presence }, life)
 }
 
+impl State {
+    /// The state as others know it.
+    fn on_the_bus(&self) -> DeviceState {
+        match self {
+            Self::Absent(_) | Self::Over => DeviceState::Absent,
+            Self::Opening(_) => DeviceState::Opening,
+            Self::Ready(_) => DeviceState::Ready,
+            Self::InSession(_) => DeviceState::InSession,
+            Self::Faulted(_) => DeviceState::Faulted,
+        }
+    }
+}
+
 impl Context {
     /// Where a device's life goes on when nothing is running: by what is offered now.
     fn present(&mut self) -> State {
@@ -212,8 +228,12 @@ impl Context {
         }
     }
 
-    /// Tells everybody where the device's life stands.
+    /// Tells everybody where the device's life stands, if that is news.
     async fn enter(&mut self, state: DeviceState, failure: Option<Failure>) {
+        if self.told && self.known.state == state && self.known.failure == failure {
+            return;
+        }
+        self.told = true;
         info!(
             device = self.known.id,
             plugin = self.known.plugin,

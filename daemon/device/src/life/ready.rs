@@ -98,6 +98,8 @@ impl Ready {
         };
         match attached {
             Ok(frames) => {
+                // Before the answer, so that whoever has it finds the device in session.
+                context.enter(DeviceState::InSession, None).await;
                 context.reply_with(waiting.ticket, Ok(()), Some(frames)).await;
                 State::InSession(InSession::new(
                     self.host,

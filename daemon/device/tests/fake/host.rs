@@ -12,7 +12,7 @@
 //! | `exit N` | ends with that status |
 //!
 //! Words in `behaviour`: `hang-load`, `abort-load`, `fail-STAGE`, `ignore-cancel`, `ignore-close`,
-//! `stop-reading`.
+//! `stop-reading`, `store` (before it is ready).
 //!
 //! Called with a path it is a stranger: it connects there and tells by its exit status whether it is heard.
 
@@ -93,6 +93,12 @@ fn play() -> Outcome {
     }
     let script = (socket.clone(), device.try_clone()?);
     std::thread::spawn(move || follow(&script.0, &script.1));
+    if does("store") {
+        for key in ["gain", "../gain"] {
+            let (key, value) = (key.to_owned(), "c0ffee".to_owned());
+            socket.send(&FromHost::BlobPut { key, value }, &[])?;
+        }
+    }
     socket.send(&ready(), &[])?;
     if does("stop-reading") {
         hang();

@@ -7,6 +7,7 @@
 )]
 
 mod connection;
+mod faults;
 mod life;
 mod process;
 mod station;

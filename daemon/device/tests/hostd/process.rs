@@ -135,7 +135,7 @@ async fn a_killed_hostd_is_replaced_by_one_that_finds_the_devices_again() {
     std::fs::remove_dir_all(folders.path("state")).unwrap();
     let station = crate::station::Station::start_in(folders, "", crate::station::patient());
     let mut recueild = station.connect().await;
-    device.host().await;
+    let _host = device.host().await;
     recueild.open().await;
     let (devices, _) = recueild.list().await;
     assert_eq!(
