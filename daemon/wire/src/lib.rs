@@ -26,7 +26,7 @@ mod packet;
 mod user;
 
 pub use inherit::{command_with_socket, inherited_socket};
-pub use memory::{MemoryError, read_memory, sealed_memory, shared_memory, wipe};
+pub use memory::{MemoryError, read_memory, read_memory_into, sealed_memory, shared_memory, wipe};
 pub use packet::{
     AsyncSocket, Error, FDS_MAX, Listener, MESSAGE_MAX_BYTES, Received, Socket, peer_uid, socket_pair, watch,
 };
