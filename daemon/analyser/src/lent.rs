@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use recueil_dossier::{FrameInfo, FrameKind, PixelFormat};
 use recueil_wire::devices::Capabilities;
 use recueil_wire::frames::{FromHost, ToHost};
-use recueil_wire::{Socket, read_memory, shared_memory, wipe};
+use recueil_wire::{Socket, read_memory_into, shared_memory, wipe};
 use zeroize::Zeroizing;
 
 use crate::Error;
@@ -19,6 +19,8 @@ const STRIDE_ALIGN: u64 = 64;
 pub(crate) struct Lent {
     socket: Socket,
     buffers: Vec<Buffer>,
+    /// Where a preview was copied to, for the next one.
+    spare: Zeroizing<Vec<u8>>,
 }
 
 struct Buffer {
@@ -58,6 +60,7 @@ impl Lent {
         let mut lent = Self {
             socket: Socket::new(socket),
             buffers: Vec::new(),
+            spare: Zeroizing::default(),
         };
         lent.lend(FrameKind::Result, result_capacity)?;
         if capabilities.preview {
@@ -111,10 +114,16 @@ impl Lent {
 
     /// Copies an arrived frame's bytes, wipes them where they lay, and lends the memory again.
     pub(crate) fn take(&mut self, arrived: &Arrived) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let mut pixels = std::mem::take(&mut self.spare);
         let buffer = self.buffer(arrived.index)?;
-        let pixels = read_memory(&buffer.memory, arrived.info.used, buffer.capacity)?;
+        read_memory_into(&buffer.memory, &mut pixels, arrived.info.used, buffer.capacity)?;
         self.release(arrived.index)?;
         Ok(pixels)
+    }
+
+    /// Gives a copy back that is not needed any more.
+    pub(crate) fn reuse(&mut self, pixels: Zeroizing<Vec<u8>>) {
+        self.spare = pixels;
     }
 
     /// Wipes an arrived frame unread, and lends the memory again.

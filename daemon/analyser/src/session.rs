@@ -226,16 +226,15 @@ impl<'a> Session<'a> {
         let shown = !(self.tries.is_fingerprints() && arrived.info.format == PixelFormat::Jpeg);
         if shown && self.preview.is_attached() {
             let pixels = lent.take(&arrived)?;
-            self.guide(&arrived)?;
-            let sequence = arrived.info.sequence;
             let frame = Frame {
-                info: arrived.info,
+                info: arrived.info.clone(),
                 pixels,
             };
             if let Some(small) = preview::reduce(&frame, self.tries.preview_divisor()) {
-                self.preview.show(&small, sequence);
+                self.preview.show(&small, frame.info.sequence);
             }
-            return Ok(());
+            lent.reuse(frame.pixels);
+            return self.guide(&arrived);
         }
         lent.pass_over(&arrived)?;
         self.guide(&arrived)
