@@ -101,7 +101,7 @@ mod tests {
             .collect()
     }
 
-    /// NIST CAVP, ansx963_2001.rsp, SHA-384, shared secret 192 bits; the first 32 bytes of K1.
+    /// NIST CAVP, `ansx963_2001.rsp`, SHA-384, shared secret 192 bits; the first 32 bytes of K1.
     #[test]
     fn x963_kdf_gives_the_published_keys() {
         let check = |secret: &str, shared_info: &str, key: &str| {

@@ -198,3 +198,6 @@ fn is_safe(name: &str) -> bool {
     };
     name.len() <= 128 && name.split('/').all(is_plain)
 }
+
+#[cfg(test)]
+mod tests;

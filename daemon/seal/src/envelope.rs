@@ -30,8 +30,6 @@ pub(crate) struct Wrapped {
     pub(crate) encoded: Vec<u8>,
     /// Kept for the self-check only.
     pub(crate) wrapping: WrappingKey,
-    /// SHA-256 of the recipient's certificate, hexadecimal.
-    pub(crate) certificate_sha256: String,
 }
 
 impl Wrapped {
@@ -56,11 +54,7 @@ impl Wrapped {
                 &element(SEQUENCE, &[&encrypted_key]),
             ],
         );
-        Ok(Self {
-            encoded,
-            wrapping,
-            certificate_sha256: recipient.sha256(),
-        })
+        Ok(Self { encoded, wrapping })
     }
 
     /// The content key for each recipient, in the order in which DER has them in the envelope.
@@ -329,3 +323,6 @@ fn gcm_nonce(mut algorithm: Reader<'_>) -> Result<[u8; NONCE_LEN], Error> {
     parameters.finish("nothing after ICVlen")?;
     Ok(nonce)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,8 +12,34 @@
 //! ```
 //! A real CERT with another container replaces this crate and nothing else.
 //!
-//! DER is written and read by hand ([`asn1`](self) in 200 lines) because the profile is nearly all constants;
-//! certificates, which are not, are parsed by `x509-cert`.
+//! DER is written and read by hand, in 200 lines, because the profile is nearly all constants; certificates,
+//! which are not, are parsed by `x509-cert`.
+//!
+//! ```no_run
+//! use recueil_seal::{Clock, Recipient, Roots, SealContext, SealingKey, seal};
+//! # fn sealed(
+//! #     dossier: recueil_dossier::Dossier, station: &recueil_dossier::StationId, now: jiff::Timestamp,
+//! #     pkcs8: &[u8], own: &[u8], root: &[u8], cert: &[u8], escrow: &[u8],
+//! # ) -> Result<recueil_dossier::Parcel, recueil_seal::Error> {
+//! let rng = ring::rand::SystemRandom::new();
+//! let key = SealingKey::from_pkcs8_der(pkcs8, own, &rng)?;
+//! let roots = Roots::from_der(&[root])?;
+//! let recipients = [
+//!     Recipient::from_certificate_der(cert, &roots, now)?,
+//!     Recipient::from_certificate_der(escrow, &roots, now)?,
+//! ];
+//! let context = SealContext {
+//!     station,
+//!     sequence: 1,
+//!     now,
+//!     clock: Clock::Synchronised,
+//!     application: concat!("recueil ", env!("CARGO_PKG_VERSION")),
+//!     key: &key,
+//!     recipients: &recipients,
+//! };
+//! seal(dossier, &context, &rng)
+//! # }
+//! ```
 
 mod agreement;
 mod asn1;

@@ -45,15 +45,32 @@ pub struct SealContext<'a> {
 /// [`Error::TooLarge`] (124 items, 256 MiB), [`Error::Memory`], [`Error::Randomness`]. After:
 /// [`Error::SelfCheck`], which is a defect of the machine or of this program.
 pub fn seal(dossier: Dossier, context: &SealContext<'_>, rng: &dyn SecureRandom) -> Result<Parcel, Error> {
+    let dossier_id = dossier.content().id;
+    let (mut made, manifest, manifest_sha256) = make(dossier, context, rng)?;
+    let sha256 = made.self_check(context, &manifest)?;
+    Ok(Parcel {
+        dossier: dossier_id,
+        bytes: std::mem::take(&mut made.envelope),
+        sha256,
+        manifest_sha256,
+        sequence: context.sequence,
+    })
+}
+
+/// The parcel, not yet checked; what its `dossier.json` says, and the SHA-256 of that.
+fn make(
+    dossier: Dossier,
+    context: &SealContext<'_>,
+    rng: &dyn SecureRandom,
+) -> Result<(Made, Manifest, String), Error> {
     require_usable(context)?;
     let (content, items) = dossier.into_parts();
-    let dossier = content.id;
     let items = in_manifest_order(&content, items)?;
     let content_key: Key = random(rng)?;
     let nonce: [u8; NONCE_LEN] = *random(rng)?;
     let recipients = Wrapped::make_all(context.recipients, &content_key, rng)?;
 
-    let manifest = manifest(content, context, &recipients);
+    let manifest = manifest(content, context);
     let manifest_json = manifest.to_json()?;
     let of_items = items
         .iter()
@@ -75,14 +92,8 @@ pub fn seal(dossier: Dossier, context: &SealContext<'_>, rng: &dyn SecureRandom)
         recipients,
     };
     made.write(&small, items)?;
-    let sha256 = made.self_check(context, &manifest)?;
-    Ok(Parcel {
-        dossier,
-        bytes: std::mem::take(&mut made.envelope),
-        sha256,
-        manifest_sha256: sha256_hex(&manifest_json),
-        sequence: context.sequence,
-    })
+    let manifest_sha256 = sha256_hex(&manifest_json);
+    Ok((made, manifest, manifest_sha256))
 }
 
 fn require_usable(context: &SealContext<'_>) -> Result<(), Error> {
@@ -128,11 +139,9 @@ fn in_manifest_order(content: &Draft, mut items: Vec<Item>) -> Result<Vec<Item>,
     Ok(items)
 }
 
-fn manifest(content: Draft, context: &SealContext<'_>, recipients: &[Wrapped]) -> Manifest {
-    let recipients = recipients
-        .iter()
-        .map(|wrapped| wrapped.certificate_sha256.clone())
-        .collect();
+/// The recipients as the context has them, CERT first; in the envelope they have the order of DER.
+fn manifest(content: Draft, context: &SealContext<'_>) -> Manifest {
+    let recipients = context.recipients.iter().map(Recipient::sha256).collect();
     Manifest::new(
         content,
         context.station,
@@ -215,6 +224,10 @@ impl Made {
     /// bytes: the digest before and after proves it, so what was checked is what is returned, without a second
     /// copy in memory.
     fn self_check(&mut self, context: &SealContext<'_>, manifest: &Manifest) -> Result<String, Error> {
+        // The recipients' points cannot be checked otherwise: the ephemeral keys are gone.
+        if !self.envelope.starts_with(&self.header) {
+            return Err(Error::SelfCheck("the header"));
+        }
         let sha256 = sha256_hex(&self.envelope);
         let read = Envelope::parse(&self.envelope)?;
         let (content, nonce, mac) = (read.content.clone(), read.nonce, read.mac);
@@ -275,3 +288,6 @@ fn check_container(zip: &[u8], context: &SealContext<'_>, manifest: &Manifest) -
     }
     manifest.self_check(dossier.data, items)
 }
+
+#[cfg(test)]
+mod tests;
