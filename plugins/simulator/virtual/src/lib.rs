@@ -74,7 +74,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A device that is asked for does not exist.
-    #[error("no device {0:?}: fp4, cam and flatbed, each with a serial number of letters and digits")]
+    #[error("no device {0:?}: fp4, cam and flatbed, each with a serial number of letters, digits and '-'")]
     Device(String),
     /// A line of a scenario is not understood.
     #[error("{path} line {line}: {problem}")]

@@ -11,11 +11,13 @@ pub const USUAL: [&str; 3] = ["fp4:SN0001", "cam:SN0002", "flatbed:SN0003"];
 /// A device from `MODEL:SERIAL`.
 ///
 /// # Errors
-/// If there is no such model, or the serial number is not 1 to 32 letters and digits.
+/// If there is no such model, or the serial number is not 1 to 32 letters, digits or '-'.
 pub fn parse(text: &str) -> Result<Info, Error> {
     let wrong = || Error::Device(text.to_owned());
     let (model, serial) = text.split_once(':').ok_or_else(wrong)?;
-    let plain = serial.chars().all(|letter| letter.is_ascii_alphanumeric());
+    let plain = serial
+        .chars()
+        .all(|letter| letter.is_ascii_alphanumeric() || letter == '-');
     if !plain || !(1..=32).contains(&serial.len()) {
         return Err(wrong());
     }
