@@ -1,1 +1,19 @@
-//! Whole stories on a private bus with real processes.
+//! A whole station on a private bus: the real services, the virtual devices, the CERT simulator, each its own
+//! process, under its own uid where the tests run as root.
+//!
+//! Invariant: nothing here reaches into a service; what a test sees it sees as a client, from files that the
+//! test made, or from CERT.
+
+mod activator;
+mod bus;
+mod client;
+mod folders;
+mod plugins;
+mod processes;
+mod station;
+mod users;
+
+pub use client::{Captured, Client, Followed, text};
+pub use folders::{Folders, binary, fixtures, project_path};
+pub use station::{Options, STATION, Station};
+pub use users::{User, Users};

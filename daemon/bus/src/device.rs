@@ -64,32 +64,32 @@ impl Device {
 
     /// Stable name, the same after unplugging.
     #[zbus(property(emits_changed_signal = "const"))]
-    fn id(&self) -> &str {
-        &self.view.id
+    fn id(&self) -> String {
+        self.view.id.clone()
     }
 
     /// `absent`, `opening`, `ready`, `in-session` or `faulted`.
     #[zbus(property)]
-    fn state(&self) -> &str {
-        &self.view.state
+    fn state(&self) -> String {
+        self.view.state.clone()
     }
 
     /// What the device says; may be empty.
     #[zbus(property)]
-    fn vendor(&self) -> &str {
-        &self.view.vendor
+    fn vendor(&self) -> String {
+        self.view.vendor.clone()
     }
 
     /// What the device says; may be empty.
     #[zbus(property)]
-    fn model(&self) -> &str {
-        &self.view.model
+    fn model(&self) -> String {
+        self.view.model.clone()
     }
 
     /// What the device says; may be empty.
     #[zbus(property)]
-    fn serial(&self) -> &str {
-        &self.view.serial
+    fn serial(&self) -> String {
+        self.view.serial.clone()
     }
 
     /// `fingerprint`, `camera`, `scanner`.
@@ -100,20 +100,20 @@ impl Device {
 
     /// The plugin's id.
     #[zbus(property)]
-    fn plugin(&self) -> &str {
-        &self.view.plugin
+    fn plugin(&self) -> String {
+        self.view.plugin.clone()
     }
 
     /// The plugin's version.
     #[zbus(property)]
-    fn plugin_version(&self) -> &str {
-        &self.view.plugin_version
+    fn plugin_version(&self) -> String {
+        self.view.plugin_version.clone()
     }
 
     /// Why it is faulted and what to do; else empty.
     #[zbus(property)]
-    fn trouble(&self) -> &str {
-        self.view.trouble.as_deref().unwrap_or_default()
+    fn trouble(&self) -> String {
+        self.view.trouble.clone().unwrap_or_default()
     }
 
     /// Who holds the lease: whether somebody does, and his uid.

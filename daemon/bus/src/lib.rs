@@ -17,6 +17,7 @@ mod gate;
 mod service;
 mod station;
 mod views;
+mod watch;
 
 pub use callers::Caller;
 pub use capture::CaptureProxy;
@@ -32,9 +33,12 @@ pub use views::{
     OutboxView, PluginView, ReceiptView, RecepisseView, StatusView,
 };
 
+pub use watch::{News, Watch};
+
 /// Streams of zbus signals need this trait in scope.
 pub use futures_util::StreamExt;
 /// The client's own message types, for programs that read signals.
+pub use zbus::fdo::ObjectManagerProxy;
 pub use zbus::{Connection as BusConnection, OwnedVariant, Variant};
 
 /// The well-known name.

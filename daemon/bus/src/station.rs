@@ -221,8 +221,8 @@ impl Station {
 
     /// The version of the service.
     #[zbus(property(emits_changed_signal = "const"))]
-    fn version(&self) -> &'static str {
-        env!("CARGO_PKG_VERSION")
+    fn version(&self) -> String {
+        env!("CARGO_PKG_VERSION").to_owned()
     }
 
     /// What this version can beyond the first of `Station1`.

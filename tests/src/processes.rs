@@ -1,0 +1,97 @@
+//! Starting services and knowing when they are ready.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+/// A loaded machine starts a service within this time.
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// A process that ends with this value.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) name: String,
+    pub(crate) child: Child,
+}
+
+impl Process {
+    /// Starts a service and waits for its `READY=1`.
+    pub(crate) fn notify(name: &str, mut command: Command, run_dir: &Path, log: &Path) -> anyhow::Result<Self> {
+        let path = run_dir.join(format!("{name}.notify"));
+        let notify = UnixDatagram::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666))?;
+        notify.set_read_timeout(Some(START_MAX))?;
+        command.env("NOTIFY_SOCKET", &path).stdin(Stdio::null());
+        let mut process = Self::spawn(name, command, log)?;
+        let mut message = [0; 4096];
+        loop {
+            // A service that died says nothing; ask the system from time to time.
+            notify.set_read_timeout(Some(Duration::from_millis(200)))?;
+            match notify.recv(&mut message) {
+                Ok(len) if message.get(..len).is_some_and(|text| has_ready(text)) => return Ok(process),
+                Ok(_) => {}
+                Err(_timeout) => {
+                    if let Some(status) = process.child.try_wait()? {
+                        bail!("{name} ended ({status}): {}", tail(log));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts a program that says it is ready by its first line, which is given back.
+    pub(crate) fn first_line(name: &str, mut command: Command, log: &Path) -> anyhow::Result<(Self, String)> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = Self::spawn(name, command, log)?;
+        let stdout = process.child.stdout.take().context("a pipe was asked for")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        if line.is_empty() {
+            bail!("{name} ended: {}", tail(log));
+        }
+        Ok((process, line.trim().to_owned()))
+    }
+
+    fn spawn(name: &str, mut command: Command, log: &Path) -> anyhow::Result<Self> {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+        command.stderr(Stdio::from(file)).env("RUST_LOG", "info");
+        let child = command.spawn().with_context(|| format!("{name} cannot be started"))?;
+        Ok(Self { name: name.to_owned(), child })
+    }
+
+    /// Ends it as a service manager would, by force after a while.
+    pub(crate) fn stop(&mut self) {
+        let Ok(None) = self.child.try_wait() else { return };
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+            drop(rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+            if let Ok(pidfd) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
+                let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+                let grace = rustix::event::Timespec { tv_sec: 5, tv_nsec: 0 };
+                drop(rustix::event::poll(&mut fds, Some(&grace)));
+            }
+        }
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn has_ready(message: &[u8]) -> bool {
+    message.split(|byte| *byte == b'\n').any(|line| line == b"READY=1")
+}
+
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().rev().take(5).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+}

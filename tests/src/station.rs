@@ -1,0 +1,365 @@
+//! The fixture.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context;
+use recueil_bus::{Address, BusConnection};
+use serde_json::{Value, json};
+
+use crate::activator::Activator;
+use crate::folders::{Folders, binary, fixtures, project_path};
+use crate::processes::Process;
+use crate::users::{User, Users};
+use crate::{bus, plugins};
+
+/// How a station is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Ask polkit, which the test starts; else the client's uid and our own are allowed.
+    pub polkit: bool,
+    /// Start a CERT and enrol the station there.
+    pub cert: bool,
+    /// Start the virtual devices.
+    pub devices: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { polkit: false, cert: true, devices: true }
+    }
+}
+
+/// The station's name at the CERT simulator.
+pub const STATION: &str = "mairie-demo-1";
+
+/// A running station. All of it ends with this value.
+#[derive(Debug)]
+pub struct Station {
+    users: Users,
+    address: String,
+    cert_address: Option<String>,
+    // In the order of their end.
+    recueild: Option<Process>,
+    activator: Option<Activator>,
+    hostd: Option<Process>,
+    hardware: Option<Process>,
+    courier: Option<Process>,
+    cert: Option<Process>,
+    bus: Option<Process>,
+    options: Options,
+    folders: Folders,
+}
+
+impl Station {
+    /// Starts everything and waits until each service says that it is ready.
+    pub fn start(options: Options) -> anyhow::Result<Self> {
+        let users = Users::choose();
+        let folders = Folders::make(users)?;
+        let root = User(rustix::process::geteuid().as_raw());
+        folders.folder("log", root, root, 0o755)?;
+        folders.folder("run", root, root, 0o755)?;
+        let (bus, address) = bus::start(&folders, &users, &folders.path("log/dbus-daemon"))?;
+        let mut station = Self {
+            users,
+            address,
+            cert_address: None,
+            recueild: None,
+            activator: None,
+            hostd: None,
+            hardware: None,
+            courier: None,
+            cert: None,
+            bus: Some(bus),
+            options,
+            folders,
+        };
+        station.make_folders()?;
+        if station.options.cert {
+            station.make_cert()?;
+            station.start_cert()?;
+        }
+        station.write_config()?;
+        station.start_courier()?;
+        station.start_hostd()?;
+        if station.options.devices {
+            station.start_hardware()?;
+        }
+        let analyser = binary("recueil-analyser")?;
+        station.activator = Some(Activator::start(&station.folders.path("run/analyser.sock"), users, analyser)?);
+        station.start_recueild()?;
+        Ok(station)
+    }
+
+    /// The bus's address.
+    pub fn address(&self) -> Address {
+        Address::Private(self.address.clone())
+    }
+
+    /// The bus's address as text.
+    pub fn bus_address(&self) -> &str {
+        &self.address
+    }
+
+    /// Connects to the bus as this process.
+    pub async fn connect(&self) -> anyhow::Result<BusConnection> {
+        Ok(recueil_bus::connect(&self.address()).await?)
+    }
+
+    /// The users.
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// The folders.
+    pub fn folders(&self) -> &Folders {
+        &self.folders
+    }
+
+    /// Sends one command to the virtual hardware and gives its answer.
+    pub fn hardware(&self, command: &Value) -> anyhow::Result<Value> {
+        talk(&self.folders.path("run/hardware.sock"), command)
+    }
+
+    /// Says what a device shows at its next captures, one presentation each (plugins/simulator/README.md).
+    pub fn show(&self, device: &str, presentations: &[Value]) -> anyhow::Result<()> {
+        let command = json!({"command": "next", "device": device, "presentations": presentations});
+        let answer = self.hardware(&command)?;
+        anyhow::ensure!(answer.get("ok") == Some(&json!(true)), "the hardware refuses: {answer}");
+        Ok(())
+    }
+
+    /// Sends one command to the CERT simulator and gives its answer.
+    pub fn cert(&self, command: &Value) -> anyhow::Result<Value> {
+        talk(&self.folders.path("cert/control.sock"), command)
+    }
+
+    /// The parcel as CERT stored it.
+    pub fn stored_parcel(&self, dossier: &str) -> anyhow::Result<PathBuf> {
+        find(&self.folders.path("cert/store"), &|path| {
+            path.to_string_lossy().contains(dossier) && path.extension().is_some_and(|ending| ending == "p7m")
+        })
+        .with_context(|| format!("CERT holds no parcel of {dossier}"))
+    }
+
+    fn make_folders(&self) -> anyhow::Result<()> {
+        let Users { recueil, host, courier, hardware, .. } = self.users;
+        let folder = |name, user, group, mode| self.folders.folder(name, user, group, mode).map(drop);
+        folder("state", recueil, recueil, 0o700)?;
+        folder("ready", recueil, courier, 0o2750)?;
+        folder("courier", courier, recueil, 0o2750)?;
+        folder("host", host, host, 0o700)?;
+        folder("run/hostd", host, host, 0o755)?;
+        folder("run/courier", courier, courier, 0o755)?;
+        folder("devices", hardware, hardware, 0o755)?;
+        plugins::install_simulator(&self.folders.path("plugins")).map(drop)
+    }
+
+    fn make_cert(&self) -> anyhow::Result<()> {
+        let dir = self.folders.path("cert");
+        let mut command = Command::new(binary("recueil-cert")?);
+        command.arg("init").arg(&dir).args(["--station", STATION]);
+        let status = command.status().context("recueil-cert cannot be started")?;
+        anyhow::ensure!(status.success(), "recueil-cert init failed");
+        // What the station gets lies outside CERT's folder, each key with its service.
+        let station = dir.join("station");
+        let keys = self.folders.folder("keys", self.users.recueil, self.users.recueil, 0o755)?;
+        for (name, user) in [
+            ("seal.key", self.users.recueil),
+            ("encryption.key", self.users.recueil),
+            ("tls.key", self.users.courier),
+        ] {
+            std::fs::copy(station.join(name), keys.join(name))?;
+            self.folders.give(&keys.join(name), user, user)?;
+        }
+        for name in ["seal.crt", "encryption.crt", "tls.crt"] {
+            std::fs::copy(station.join(name), keys.join(name))?;
+        }
+        for name in ["tls-root", "cert-encryption", "escrow", "cert-root", "receipt-root"] {
+            std::fs::copy(station.join(format!("trust/{name}.crt")), keys.join(format!("{name}.crt")))?;
+        }
+        self.folders.give_tree(&dir, self.users.cert)
+    }
+
+    fn write_config(&self) -> anyhow::Result<()> {
+        let at = |name: &str| self.folders.path(name).display().to_string();
+        let key = |name: &str| self.folders.path("keys").join(name).display().to_string();
+        let keys = if self.options.cert {
+            json!({
+                "seal_key": key("seal.key"),
+                "seal_certificate": key("seal.crt"),
+                "encryption_key": key("encryption.key"),
+                "encryption_certificate": key("encryption.crt"),
+                "cert_roots": [key("cert-root.crt")],
+                "recipients": [key("cert-encryption.crt"), key("escrow.crt")],
+                "receipt_roots": [key("receipt-root.crt")],
+            })
+        } else {
+            Value::Null
+        };
+        let mut recueild = json!({
+            "state_dir": at("state"),
+            "ready_dir": at("ready"),
+            "receipts_dir": at("courier/receipts"),
+            "hostd_socket": at("run/hostd/hostd.sock"),
+            "courier_socket": at("run/courier/courier.sock"),
+            "procedures_dir": project_path("config/procedures").display().to_string(),
+            "profiles_dir": project_path("config/profiles").display().to_string(),
+            "status_poll_s": 1,
+            "capture": { "analyser": { "socket": at("run/analyser.sock") } },
+        });
+        let mut courier = json!({
+            "socket": at("run/courier/courier.sock"),
+            "recueild": self.users.recueil.0,
+            "ready_dir": at("ready"),
+            "state_dir": at("courier"),
+            "station": STATION,
+        });
+        if let (Some(recueild), Some(courier), true) =
+            (recueild.as_object_mut(), courier.as_object_mut(), self.options.cert)
+        {
+            recueild.insert("keys".to_owned(), keys);
+            courier.extend([
+                ("url".to_owned(), json!(format!("https://{}", self.cert_address.as_deref().unwrap_or_default()))),
+                ("tls_key".to_owned(), json!(key("tls.key"))),
+                ("tls_certificate".to_owned(), json!(key("tls.crt"))),
+                ("tls_roots".to_owned(), json!([key("tls-root.crt")])),
+            ]);
+        }
+        let config = json!({
+            "station": { "id": if self.options.cert { STATION } else { "" } },
+            "recueild": recueild,
+            "hostd": {
+                "socket": at("run/hostd/hostd.sock"),
+                "recueild": self.users.recueil.0,
+                "plugin_dirs": [at("plugins")],
+                "state_dir": at("host"),
+                "host_program": binary("recueil-device-host")?.display().to_string(),
+                "virtual_dir": at("devices"),
+                "landlock_abi_max": 2,
+                "trust_own_uid": true,
+            },
+            "courier": courier,
+        });
+        Ok(std::fs::write(self.folders.path("recueil.toml"), toml::to_string(&config)?)?)
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folders.path("log").join(name)
+    }
+
+    fn service(&self, user: User, name: &str, arguments: &[&str]) -> anyhow::Result<Process> {
+        let mut command = self.users.command(user, &binary(name)?);
+        command.arg("--config").arg(self.folders.path("recueil.toml")).args(arguments);
+        Process::notify(name, command, &self.folders.path("run"), &self.log(name))
+    }
+
+    /// Starts CERT, on the port it had before if it had one.
+    pub fn start_cert(&mut self) -> anyhow::Result<()> {
+        let mut command = self.users.command(self.users.cert, &binary("recueil-cert")?);
+        command.arg("serve").arg(self.folders.path("cert"));
+        if let Some(address) = &self.cert_address {
+            command.args(["--listen", address]);
+        }
+        let (process, line) = Process::first_line("recueil-cert", command, &self.log("recueil-cert"))?;
+        let ready: Value = serde_json::from_str(&line)?;
+        self.cert_address = ready.get("listening").and_then(Value::as_str).map(str::to_owned);
+        anyhow::ensure!(self.cert_address.is_some(), "CERT does not say where it listens");
+        self.cert = Some(process);
+        Ok(())
+    }
+
+    /// Ends CERT.
+    pub fn stop_cert(&mut self) {
+        self.cert = None;
+    }
+
+    /// Starts the courier.
+    pub fn start_courier(&mut self) -> anyhow::Result<()> {
+        self.courier = Some(self.service(self.users.courier, "recueil-courier", &[])?);
+        Ok(())
+    }
+
+    /// Starts hostd.
+    pub fn start_hostd(&mut self) -> anyhow::Result<()> {
+        self.hostd = Some(self.service(self.users.host, "recueil-hostd", &[])?);
+        Ok(())
+    }
+
+    /// Starts `recueild`.
+    pub fn start_recueild(&mut self) -> anyhow::Result<()> {
+        let (client, own) = (self.users.client.0.to_string(), rustix::process::geteuid().as_raw().to_string());
+        let mut arguments = vec!["--private-bus", self.address.as_str()];
+        if !self.options.polkit {
+            arguments.extend(["--allow-uid", &client, "--allow-uid", &own]);
+        }
+        let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        self.recueild = Some(self.service(self.users.recueil, "recueild", &arguments)?);
+        Ok(())
+    }
+
+    /// Ends `recueild` as the service manager does.
+    pub fn stop_recueild(&mut self) {
+        self.recueild = None;
+    }
+
+    /// Ends `recueild` as a crash does.
+    pub fn kill_recueild(&mut self) -> anyhow::Result<()> {
+        if let Some(process) = &mut self.recueild {
+            process.child.kill()?;
+            process.child.wait()?;
+        }
+        self.recueild = None;
+        Ok(())
+    }
+
+    fn start_hardware(&mut self) -> anyhow::Result<()> {
+        let control = self.folders.path("run/hardware.sock");
+        self.folders.folder("run", self.users.hardware, self.users.hardware, 0o777)?;
+        let mut command = self.users.command(self.users.hardware, &binary("recueil-virtual")?);
+        command.arg("--images").arg(fixtures("images")).arg("--sockets").arg(self.folders.path("devices"));
+        command.arg("--control").arg(&control);
+        let (process, _ready) = Process::first_line("recueil-virtual", command, &self.log("recueil-virtual"))?;
+        self.hardware = Some(process);
+        Ok(())
+    }
+
+    /// What the services logged, for a test that failed.
+    pub fn logs(&self) -> String {
+        let names = ["recueild", "recueil-hostd", "recueil-courier", "recueil-cert", "recueil-virtual"];
+        let parts = names.map(|name| {
+            format!("--- {name}\n{}", std::fs::read_to_string(self.log(name)).unwrap_or_default())
+        });
+        parts.join("\n")
+    }
+
+    /// The pids of the services, by name.
+    pub fn pids(&self) -> Vec<(String, u32)> {
+        [&self.recueild, &self.hostd, &self.courier]
+            .into_iter()
+            .flatten()
+            .map(|process| (process.name.clone(), process.child.id()))
+            .collect()
+    }
+}
+
+/// One JSON line there and one back.
+fn talk(socket: &Path, command: &Value) -> anyhow::Result<Value> {
+    let mut stream = UnixStream::connect(socket).with_context(|| socket.display().to_string())?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    writeln!(stream, "{command}")?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    serde_json::from_str(&line).with_context(|| format!("answer {line:?}"))
+}
+
+fn find(dir: &Path, wanted: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
+    std::fs::read_dir(dir).ok()?.flatten().find_map(|entry| {
+        let path = entry.path();
+        if path.is_dir() { find(&path, wanted) } else { wanted(&path).then_some(path) }
+    })
+}
