@@ -196,7 +196,8 @@ typedef struct rcl_devref {
     const char *serial; /* never NULL, may be empty */
 } rcl_devref;
 
-/* What a device is. The host sets `size` and zeros the rest before it asks. */
+/* What a device is. The host zeros it before it asks, with its own sizeof as `size`: write no field beyond
+ * that. A plugin that knows fewer fields sets `size` to its own. */
 typedef struct rcl_devinfo {
     uint32_t size;
     uint32_t modalities; /* RCL_MOD_* bits */
@@ -208,7 +209,7 @@ typedef struct rcl_devinfo {
     char unique_id[96];  /* where the serial number is not unique; else empty */
 } rcl_devinfo;
 
-/* What a device can. The host sets `size` and zeros the rest before it asks. */
+/* What a device can. `size` as in rcl_devinfo. */
 typedef struct rcl_caps {
     uint32_t size;
     uint32_t modalities;         /* RCL_MOD_* bits */

@@ -114,6 +114,10 @@ impl Device for TinyDevice {
                     .frame(Kind::Result, Format::GRAY8, 20, 10)
                     .map(|_second| ())
             }
+            Some("forget a frame") => {
+                std::mem::forget(capture.frame(Kind::Preview, Format::GRAY8, 20, 10)?);
+                Ok(())
+            }
             Some("previews") => {
                 while let Ok(frame) = capture.frame(Kind::Preview, Format::GRAY8, 20, 10) {
                     frame.submit(&Meta::default())?;
@@ -354,6 +358,16 @@ fn one_result_is_lent_at_a_time() {
     let (outcome, host) = capture_configured("hold two results");
     assert_eq!(outcome.status, Status::NO_MEMORY);
     assert_eq!(host.broken_rules(), [""; 0]);
+}
+
+#[test]
+fn the_fake_host_tells_what_a_plugin_forgot() {
+    let (outcome, _host) = capture_configured("forget a frame");
+    let forgotten = [
+        "R4: a frame was neither submitted nor dropped",
+        "capture() succeeded without a result",
+    ];
+    assert_eq!(outcome.broken_rules, forgotten);
 }
 
 #[test]

@@ -14,6 +14,7 @@
 //! ```
 
 mod device;
+mod frames;
 mod functions;
 mod host;
 mod part;
