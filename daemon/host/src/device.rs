@@ -87,12 +87,12 @@ fn open(opener: &Opener, reference: &DeviceRef) -> Result<(Device, Opened), Refu
 }
 
 fn run_capture(services: &Services, device: &Device, capture: &Capture, params: &CaptureParams) {
-    // What was lent is mapped before the person at the device is asked for anything.
-    if let Err(refusal) = services.frames.receive() {
-        services.refuse(refusal);
-    }
     services.begin(capture, Duration::from_millis(params.deadline_ms.into()));
-    let status = device.capture(capture.req, params);
+    // What was lent is mapped before the person at the device is asked for anything; without a reader nobody is.
+    let status = match services.frames.receive() {
+        Ok(()) => device.capture(capture.req, params),
+        Err(refusal) => services.refuse(refusal),
+    };
     services.end(capture);
 
     let failure = services.failure(status).or_else(|| {

@@ -125,7 +125,6 @@ pub(super) fn allowed(own_pid: u64) -> Vec<Rule> {
         libc::SYS_getpgid,
         libc::SYS_getsid,
         libc::SYS_getpriority,
-        libc::SYS_getrlimit,
         libc::SYS_getrusage,
         libc::SYS_getcpu,
         libc::SYS_getrandom,
@@ -146,6 +145,7 @@ pub(super) fn allowed(own_pid: u64) -> Vec<Rule> {
         libc::SYS_eventfd,
         libc::SYS_getdents,
         libc::SYS_getpgrp,
+        libc::SYS_getrlimit,
         libc::SYS_lstat,
         libc::SYS_pause,
         libc::SYS_pipe,
@@ -228,7 +228,7 @@ pub(super) fn allowed(own_pid: u64) -> Vec<Rule> {
 
 /// What a driver may try and must not do: it gets `EPERM` and goes on. Everything here is off the other list, so
 /// this only chooses the better error.
-pub(super) fn refused() -> Vec<Rule> {
+pub(super) fn refused(own_pid: u64) -> Vec<Rule> {
     let mut rules = without_conditions(&[
         // The network, and other processes' sockets.
         libc::SYS_socket,
@@ -265,7 +265,6 @@ pub(super) fn refused() -> Vec<Rule> {
         libc::SYS_perf_event_open,
         libc::SYS_userfaultfd,
         // Its own limits and identity.
-        libc::SYS_setrlimit,
         libc::SYS_setuid,
         libc::SYS_setgid,
         libc::SYS_setreuid,
@@ -309,6 +308,7 @@ pub(super) fn refused() -> Vec<Rule> {
         libc::SYS_creat,
         libc::SYS_unlink,
         libc::SYS_rename,
+        libc::SYS_setrlimit,
         libc::SYS_mkdir,
         libc::SYS_rmdir,
         libc::SYS_link,
@@ -323,24 +323,33 @@ pub(super) fn refused() -> Vec<Rule> {
 
     // A process instead of a thread.
     rules.push((libc::SYS_clone, vec![bits(0, bits_of(CLONE_THREAD), 0)]));
-    // New limits.
+    // A socket of another kind than a pair may be, a message to a name, new limits.
+    rules.push((libc::SYS_socketpair, vec![not(0, bits_of(libc::AF_UNIX))]));
     rules.push((
-        libc::SYS_prlimit64,
-        vec![Argument {
-            index: 2,
-            length: Length::Long,
-            is: Is::Not(0),
-        }],
+        libc::SYS_socketpair,
+        vec![bits(1, SOCKET_TYPE_MASK, bits_of(libc::SOCK_DGRAM))],
     ));
+    rules.push((libc::SYS_sendto, vec![some_pointer(4)]));
+    rules.push((libc::SYS_prlimit64, vec![some_pointer(2)]));
+    // Signals to others.
+    rules.extend(
+        [
+            libc::SYS_kill,
+            libc::SYS_tgkill,
+            libc::SYS_rt_sigqueueinfo,
+            libc::SYS_rt_tgsigqueueinfo,
+        ]
+        .map(|call| (call, vec![not(0, own_pid)])),
+    );
     // Writing, creating, emptying.
     rules.extend(writing(libc::SYS_openat, 2));
     #[cfg(target_arch = "x86_64")]
     rules.extend(writing(libc::SYS_open, 1));
-    // Signals to others by way of an owner of a descriptor: it gets SIGIO, or any signal that was chosen.
+    // The same by way of an owner of a descriptor: it gets SIGIO, or any signal that was chosen.
     rules.extend(
         [libc::F_SETOWN, F_SETOWN_EX, F_SETSIG].map(|command| (libc::SYS_fcntl, vec![int(1, command)])),
     );
-    // The same by sockets, whose other requests tell of network cards; what another terminal would take for
+    // And by sockets, whose other requests tell of network cards; what another terminal would take for
     // typing; signals to a terminal's processes.
     rules.push((libc::SYS_ioctl, vec![bits(1, 0xffff_ff00, SOCKET_REQUESTS)]));
     rules.extend(
@@ -444,6 +453,22 @@ fn pid(index: u8, value: u64) -> Argument {
     }
 }
 
+fn not(index: u8, value: u64) -> Argument {
+    Argument {
+        index,
+        length: Length::Int,
+        is: Is::Not(value),
+    }
+}
+
+fn some_pointer(index: u8) -> Argument {
+    Argument {
+        index,
+        length: Length::Long,
+        is: Is::Not(0),
+    }
+}
+
 fn no_pointer(index: u8) -> Argument {
     Argument {
         index,
@@ -463,7 +488,7 @@ mod tests {
     use super::*;
 
     fn lists() -> [Vec<Rule>; 4] {
-        [allowed(1), refused(), deadly(), for_loading_only()]
+        [allowed(1), refused(1), deadly(), for_loading_only()]
     }
 
     #[test]
@@ -482,7 +507,7 @@ mod tests {
     #[test]
     fn nothing_that_is_refused_whole_or_deadly_is_allowed() {
         let allowed: BTreeSet<i64> = allowed(1).into_iter().map(|(call, _)| call).collect();
-        for (call, arguments) in refused().into_iter().chain(deadly()) {
+        for (call, arguments) in refused(1).into_iter().chain(deadly()) {
             assert!(
                 !arguments.is_empty() || !allowed.contains(&call),
                 "call {call} stands on two lists"

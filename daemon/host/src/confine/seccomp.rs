@@ -62,7 +62,7 @@ pub(super) type Rule = (i64, Vec<Argument>);
 pub(super) fn before_loading() -> Result<(), Error> {
     let own_pid = u64::try_from(rustix::process::getpid().as_raw_pid()).unwrap_or(0);
     install(calls::allowed(own_pid), SeccompAction::Allow, errno(libc::ENOSYS))?;
-    install(calls::refused(), errno(libc::EPERM), SeccompAction::Allow)?;
+    install(calls::refused(own_pid), errno(libc::EPERM), SeccompAction::Allow)?;
     install(calls::deadly(), SeccompAction::KillProcess, SeccompAction::Allow)
 }
 

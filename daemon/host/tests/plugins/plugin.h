@@ -26,9 +26,32 @@ static rcl_status capture(rcl_device *device, uint64_t req, const rcl_params *pa
 
 static int opened_fd = -1;
 
-static void plugin_destroy(rcl_plugin *plugin) { (void)plugin; host->log(host, RCL_LOG_INFO, "destroyed"); }
-static void device_close(rcl_device *device) { (void)device; host->log(host, RCL_LOG_INFO, "closed"); }
-static const void *no_extension(void) { return NULL; }
+static void plugin_destroy(rcl_plugin *plugin)
+{
+    (void)plugin;
+    host->log(host, RCL_LOG_INFO, "destroyed");
+}
+
+static void device_close(rcl_device *device)
+{
+    (void)device;
+    host->log(host, RCL_LOG_INFO, "closed");
+}
+
+
+static const void *no_plugin_extension(rcl_plugin *plugin, const char *id)
+{
+    (void)plugin;
+    (void)id;
+    return NULL;
+}
+
+static const void *no_device_extension(rcl_device *device, const char *id)
+{
+    (void)device;
+    (void)id;
+    return NULL;
+}
 
 static rcl_status get_info(rcl_device *device, rcl_devinfo *out)
 {
@@ -57,7 +80,7 @@ static rcl_status get_caps(rcl_device *device, rcl_caps *out)
 static rcl_device the_device = {
     .size = sizeof(rcl_device),
     .close = device_close,
-    .get_extension = (const void *(*)(rcl_device *, const char *))no_extension,
+    .get_extension = no_device_extension,
     .get_info = get_info,
     .get_caps = get_caps,
     .capture = capture,
@@ -75,7 +98,7 @@ static rcl_status plugin_open(rcl_plugin *plugin, const rcl_devref *ref, rcl_dev
 static rcl_plugin the_plugin = {
     .size = sizeof(rcl_plugin),
     .destroy = plugin_destroy,
-    .get_extension = (const void *(*)(rcl_plugin *, const char *))no_extension,
+    .get_extension = no_plugin_extension,
     .open = plugin_open,
 };
 

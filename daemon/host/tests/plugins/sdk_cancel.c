@@ -5,7 +5,8 @@ static int ends[2];
 static void cancel(rcl_device *device, uint64_t req)
 {
     (void)device;
-    write(ends[1], &req, sizeof req);
+    if (write(ends[1], &req, sizeof req) < 0)
+        return;
 }
 #define DEVICE_CANCEL cancel
 #define ON_OPEN (pipe(ends) == 0 ? RCL_OK : RCL_E_FAILED)
