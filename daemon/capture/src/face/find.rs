@@ -11,7 +11,7 @@ use super::Photo;
 use super::geometry::{Point, Quad};
 use super::lid::{Lid, Object, objects};
 use super::outline::{self, EVIDENCE_MIN, Finding, Outline, SKEW_MAX_DEG};
-use super::side::Scale;
+use super::profile::Scale;
 use super::straighten::straighten;
 use crate::number::{real, rounded};
 use crate::refusal::{at_least, at_most, recorded, within, wrong, wrong_layout};
@@ -206,7 +206,8 @@ fn only_object<const N: usize>(
     let mut others = 0;
     for piece in pieces {
         let area = piece.area() * mm * mm;
-        match print.joined(piece, fits) {
+        let nested = piece.lies_within(&print) || print.lies_within(&piece);
+        match print.joined(piece, |quad| nested || fits(quad)) {
             Ok(joined) => print = joined,
             Err(alone) => {
                 print = alone;

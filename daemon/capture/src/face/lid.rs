@@ -123,6 +123,16 @@ impl Object {
         self.outline.width() * self.outline.height()
     }
 
+    /// Whether most of it lies within another's rectangle, as a photo does within the shadow around its white
+    /// rim.
+    pub(super) fn lies_within(&self, other: &Self) -> bool {
+        let inside = self.cells.iter().filter(|(x, y)| {
+            let middle = Point::new(f64::from(*x) + 0.5, f64::from(*y) + 0.5);
+            other.outline.holds(middle, 0.0)
+        });
+        inside.count() * 2 > self.cells.len()
+    }
+
     /// Both as one, if their common rectangle is accepted; else this one as it was.
     pub(super) fn joined(mut self, other: Self, fits: impl Fn(&Quad) -> bool) -> Result<Self, Self> {
         let own = self.cells.len();

@@ -5,8 +5,10 @@ mod find;
 mod geometry;
 mod lid;
 mod outline;
+mod profile;
 mod side;
 mod straighten;
+mod surroundings;
 
 pub use encode::encode;
 pub use find::find_print;

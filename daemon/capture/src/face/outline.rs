@@ -4,10 +4,15 @@ use crate::{PhotoProfile, View};
 
 use super::geometry::Quad;
 use super::lid::Lid;
-use super::side::{Edge, Scale, Search};
+use super::profile::Scale;
+use super::side::{Edge, Search};
 
-/// Share of each side along which its edge must be seen.
-pub(super) const EVIDENCE_MIN: f64 = 0.6;
+/// Share of each side along which its edge must be seen. Where a grey coat meets a grey shadow it is not.
+pub(super) const EVIDENCE_MIN: f64 = 0.55;
+/// Share that must be seen in the mean of the four sides.
+const EVIDENCE_MEAN_MIN: f64 = 0.65;
+/// Share of each side along which something else may lie outside: dust, not a weaker edge.
+const CLUTTER_MAX: f64 = 0.15;
 /// How far sides may be from parallel and square, degrees.
 pub(super) const SKEW_MAX_DEG: f64 = 1.0;
 /// How far an edge is looked for inside and outside the rough outline, millimetres. The rough outline holds
@@ -21,7 +26,7 @@ const CLEAR_MM: f64 = 3.0;
 /// A rim this wide is not missed: the corners of a photo cut along it stay within half a millimetre.
 const HIDDEN_RIM_MAX_MM: f64 = 0.35;
 /// How much darker than the lid a shadow is that proves an edge, grey levels.
-const SHADE_MIN: f64 = 4.0;
+const SHADE_MIN: f64 = 6.0;
 
 /// A print's outline and how sure it is.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +34,8 @@ pub(super) struct Outline {
     pub(super) quad: Quad,
     /// The least seen side: share of its length.
     pub(super) evidence: f64,
+    /// The same for all four sides.
+    pub(super) mean_evidence: f64,
     /// The largest departure from parallel and square, degrees.
     pub(super) skew_deg: f64,
 }
@@ -60,7 +67,7 @@ pub(super) fn find<const N: usize>(
     let least = |edges: &Vec<Edge>| edges.iter().map(|edge| edge.support).fold(0.0, f64::max);
     let weakest = sides.iter().map(least).fold(1.0, f64::min);
     let clear = sides.map(|mut edges| {
-        edges.retain(|edge| edge.support >= EVIDENCE_MIN);
+        edges.retain(|edge| edge.support >= EVIDENCE_MIN && edge.clutter <= CLUTTER_MAX);
         // Outermost first.
         edges.sort_by(|one, other| one.depth.total_cmp(&other.depth));
         edges
@@ -73,7 +80,7 @@ pub(super) fn find<const N: usize>(
             .filter(move |outline| {
                 close(outline.quad.width(), wanted.0) && close(outline.quad.height(), wanted.1)
             })
-            .filter(|outline| outline.skew_deg <= SKEW_MAX_DEG)
+            .filter(|outline| outline.skew_deg <= SKEW_MAX_DEG && outline.mean_evidence >= EVIDENCE_MEAN_MIN)
             .max_by(|one, other| one.area().total_cmp(&other.area()))
     };
     let (width, height) = (profile.print_width_mm, profile.print_height_mm);
@@ -106,10 +113,12 @@ impl Outline {
         ]
         .into_iter()
         .fold(0.0, f64::max);
+        let mean_evidence = edges.iter().map(|edge| edge.support).sum::<f64>() / 4.0;
         let evidence = edges.into_iter().map(|edge| edge.support).fold(1.0, f64::min);
         Some(Self {
             quad,
             evidence,
+            mean_evidence,
             skew_deg: skew.to_degrees(),
         })
     }
