@@ -11,8 +11,8 @@ use std::path::{Component, Path, PathBuf};
 use ring::digest;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 
-use crate::Error;
-use crate::manifest::{FILE_NAME, FILES_MAX, MANIFEST_MAX_BYTES, Manifest, Sha256};
+use crate::manifest::{FILE_NAME, FILES_MAX, MANIFEST_MAX_BYTES, Manifest};
+use crate::{Error, Sha256};
 
 /// Largest file of a plugin, bytes.
 const FILE_MAX_BYTES: u64 = 256 << 20;

@@ -6,7 +6,7 @@
 //! that comes back from there is taken for a stranger's.
 //!
 //! ```text
-//! virtual folder ──► hub ──presence──► device actor ──fd 3──► recueil-device-host
+//! virtual folder ──► hub ──presence──► device actor ──socket──► recueil-device-host
 //! recueild ◄──────── hub ◄──reports─── device actor
 //! ```
 //!
@@ -25,12 +25,14 @@ mod life;
 pub mod manifest;
 mod rate;
 mod registry;
+mod sha256;
 pub mod virtual_bus;
 
 use std::path::PathBuf;
 
 pub use hub::{Hostd, run};
 pub use life::Deadlines;
+pub use sha256::Sha256;
 
 /// Why hostd, or a part of it, cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]

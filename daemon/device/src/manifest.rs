@@ -4,13 +4,14 @@
 //! author thinks. Form: `reference/plugin-abi.md` section 4.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use recueil_wire::devices::Modality;
-use ring::digest;
 use serde::Deserialize;
 
-use crate::Error;
+use crate::{Error, Sha256};
+use words::{is_file_name, is_id, is_line, is_setting, is_version};
+
+pub(crate) use words::is_label;
 
 /// The file's name in a plugin's folder.
 pub const FILE_NAME: &str = "plugin.toml";
@@ -45,10 +46,6 @@ pub struct Manifest {
     /// Settings that it knows, with their defaults.
     pub config: BTreeMap<String, String>,
 }
-
-/// A SHA-256, shown in lower-case hexadecimal.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Sha256(pub [u8; 32]);
 
 /// What a plugin drives.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -282,54 +279,6 @@ fn refused(what: String) -> Error {
     Error::refused(what, "the plugin's package is at fault: ask its vendor")
 }
 
-/// Two or more labels of a-z, 0-9 and '-', joined by '.', at most 64 in all: safe as a file name.
-fn is_id(id: &str) -> bool {
-    let label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-    };
-    id.len() <= 64 && id.contains('.') && id.split('.').all(label)
-}
-
-fn is_line(text: &str, chars_max: usize) -> bool {
-    let length = text.chars().count();
-    (1..=chars_max).contains(&length) && !text.chars().any(char::is_control)
-}
-
-fn is_version(version: &str) -> bool {
-    (1..=32).contains(&version.len())
-        && version
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b".+~-".contains(&byte))
-}
-
-fn is_setting(key: &str) -> bool {
-    (1..=64).contains(&key.len())
-        && key
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte))
-}
-
-fn is_file_name(name: &str) -> bool {
-    (1..=128).contains(&name.len())
-        && !name.starts_with('.')
-        && name != FILE_NAME
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b".-_+".contains(&byte))
-}
-
-/// Models and serial numbers of the virtual bus: 1 to 32 letters, digits, '-'.
-pub(crate) fn is_label(text: &str) -> bool {
-    (1..=32).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-}
-
 impl Limits {
     fn memory_mib_usual() -> u64 {
         512
@@ -346,49 +295,6 @@ impl Default for Limits {
             memory_mib: Self::memory_mib_usual(),
             threads: Self::threads_usual(),
         }
-    }
-}
-
-impl Sha256 {
-    /// Of these bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        digest::digest(&digest::SHA256, bytes).into()
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let digits = text
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-        if text.len() != 64 || !digits {
-            return None;
-        }
-        let mut bytes = [0; 32];
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
-        }
-        Some(Self(bytes))
-    }
-}
-
-impl From<digest::Digest> for Sha256 {
-    fn from(digest: digest::Digest) -> Self {
-        let mut sha256 = Self([0; 32]);
-        for (place, byte) in sha256.0.iter_mut().zip(digest.as_ref()) {
-            *place = *byte;
-        }
-        sha256
-    }
-}
-
-impl fmt::Display for Sha256 {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Sha256 {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
     }
 }
 
@@ -409,3 +315,4 @@ impl TryFrom<String> for UsbNumber {
 
 #[cfg(test)]
 mod tests;
+mod words;

@@ -151,3 +151,81 @@ pub(super) fn misspoke(error: &recueil_wire::Error) -> Failure {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Journal(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Journal {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn line(text: &str) -> FromHost {
+        FromHost::Log {
+            level: 2,
+            text: text.to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_capture_says_twenty_short_printable_lines_in_the_journal_and_no_more() {
+        let journal = Journal::default();
+        let writer = journal.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let blobs = BlobStore::new(std::path::Path::new("/nonexistent"));
+        let mut chatter = Chatter::new("com.acme.a".into(), "virtual-a-1".into(), blobs);
+        chatter.capture_begins();
+        for _ in 0..30 {
+            let text = format!("\u{1b}[2J{}", "x".repeat(1000));
+            assert!(
+                chatter
+                    .take(line(&text), Storing::Refused)
+                    .await
+                    .unwrap()
+                    .is_none()
+            );
+        }
+        chatter.capture_ends();
+        chatter.take(line("closed"), Storing::Refused).await.unwrap();
+        let text = String::from_utf8(journal.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 21);
+        assert!(
+            lines[0].contains("plugin=\"com.acme.a\" device=\"virtual-a-1\""),
+            "{}",
+            lines[0]
+        );
+        assert!(!text.contains('\u{1b}'));
+        assert!(lines[0].len() < 400 && lines[20].contains("closed"));
+    }
+
+    #[tokio::test]
+    async fn a_host_that_never_stops_talking_is_told_apart() {
+        let blobs = BlobStore::new(std::path::Path::new("/nonexistent"));
+        let mut chatter = Chatter::new("com.acme.a".into(), "virtual-a-1".into(), blobs);
+        tokio::time::pause();
+        for _ in 0..MESSAGES_PER_SECOND_MAX {
+            chatter.take(line("again"), Storing::Allowed).await.unwrap();
+        }
+        let failure = chatter.take(line("again"), Storing::Allowed).await.unwrap_err();
+        assert_eq!(failure.code, FailureCode::PluginMisbehaved);
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        chatter.take(line("again"), Storing::Allowed).await.unwrap();
+    }
+}

@@ -247,34 +247,34 @@ async fn what_a_plugin_stores_is_there_for_its_next_host_until_it_is_asked_for_a
 }
 
 #[tokio::test]
-async fn a_plugin_changed_after_its_admission_is_not_loaded_again() {
+async fn a_full_house_forgets_an_absent_device_for_a_new_one() {
     let station = Station::start("", patient());
-    let (mut recueild, device, mut line) = station.ready().await;
-    let library = station.folders.path("plugins/fr.recueil.fake/fake.so");
-    std::fs::write(&library, "something else").unwrap();
-    line.tell("exit 0").await;
-    let failure = recueild.state(DeviceState::Faulted).await.failure.unwrap();
-    assert_eq!(failure.code, FailureCode::PluginRefused);
-    assert!(failure.text.contains("fake.so"), "{}", failure.text);
-    drop(device);
-    station.stop().await;
-}
-
-#[tokio::test]
-async fn a_refused_plugin_is_listed_with_the_reason_and_drives_nothing() {
-    let folders = Folders::new();
-    folders.install("fr.recueil.open", "", "camera");
-    crate::station::chmod(&folders.path("plugins/fr.recueil.open/fake.so"), 0o666);
-    let station = Station::start_in(folders, "", patient());
     let mut recueild = station.connect().await;
-    let (_, plugins) = recueild.list().await;
-    let refused: Vec<_> = plugins
-        .iter()
-        .map(|plugin| (plugin.id.as_str(), plugin.refused.is_some()))
-        .collect();
-    assert_eq!(refused, [("fr.recueil.fake", false), ("fr.recueil.open", true)]);
-    let why = plugins[1].refused.as_ref().unwrap();
-    assert!(why.contains("fake.so") && why.contains("chmod go-w"), "{why}");
+    let plug = |number: usize| VirtualDevice::plug(&station.virtual_dir(), &format!("fp4.N{number}"));
+    let mut devices: Vec<_> = (0..16).map(plug).collect();
+    for _ in 0..16 {
+        recueild
+            .notice(|notice| match notice {
+                Notice::Device { device } if device.state == DeviceState::Ready => Some(()),
+                _ => None,
+            })
+            .await;
+    }
+    drop(devices.remove(7));
+    recueild
+        .notice(|notice| match notice {
+            Notice::Device { device } if device.state == DeviceState::Absent => Some(()),
+            _ => None,
+        })
+        .await;
+    devices.push(plug(16));
+    let gone = recueild.notice(|notice| match notice {
+        Notice::Gone { device } => Some(device),
+        _ => None,
+    });
+    assert_eq!(gone.await, "virtual-fp4-N7");
+    devices[15].host().await;
+    assert_eq!(recueild.list().await.0.len(), 16);
     station.stop().await;
 }
 

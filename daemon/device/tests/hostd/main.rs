@@ -9,6 +9,7 @@
 mod connection;
 mod faults;
 mod life;
+mod plugins;
 mod process;
 mod station;
 mod virtual_device;

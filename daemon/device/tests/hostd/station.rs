@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use recueil_device::Sha256;
 use recueil_device::config::Config;
-use recueil_device::manifest::Sha256;
 use recueil_device::{Deadlines, Hostd, run};
 use recueil_wire::AsyncSocket;
 use recueil_wire::devices::{
