@@ -1,5 +1,6 @@
 //! Parcels made without a line of ours: the JSON by hand, the ZIP here, signature and envelope by openssl.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -18,7 +19,7 @@ const JPEG: &[u8] = &[
 #[derive(Debug, Clone)]
 pub struct Draft {
     pub dossier: Value,
-    /// Entries beside those of ASiC and `dossier.json`.
+    /// Entries beside the signed ones and `dossier.json`.
     pub items: Vec<(String, Vec<u8>)>,
     station_dir: PathBuf,
 }
@@ -114,23 +115,19 @@ impl Draft {
 
     /// CAdES-B by one of the station's keys.
     pub fn sign(&self, bytes: &[u8], key: &str) -> Result<Vec<u8>> {
+        self.sign_with(bytes, key, &["-cades", "-nosmimecap"])
+    }
+
+    /// CMS with other options of openssl.
+    pub fn sign_with(&self, bytes: &[u8], key: &str, options: &[&str]) -> Result<Vec<u8>> {
         let signer = self.station_dir.join(format!("{key}.crt"));
         let key = self.station_dir.join(format!("{key}.key"));
         let signer = signer.to_string_lossy().into_owned();
-        let arguments = [
-            "cms",
-            "-sign",
-            "-cades",
-            "-binary",
-            "-nosmimecap",
-            "-outform",
-            "DER",
-            "-md",
-            "sha256",
-            "-signer",
-            &signer,
-            "-inkey",
+        let mut arguments = vec![
+            "cms", "-sign", "-binary", "-outform", "DER", "-md", "sha256", "-signer", &signer,
         ];
+        arguments.extend(options);
+        arguments.push("-inkey");
         openssl(&arguments, &[&key], bytes)
     }
 
@@ -144,7 +141,7 @@ impl Draft {
     }
 }
 
-/// AuthEnvelopedData by openssl.
+/// `AuthEnvelopedData` by openssl.
 pub fn envelope(plain: &[u8], recipients: &[&Path]) -> Result<Vec<u8>> {
     let mut arguments = ["cms", "-encrypt", "-binary", "-outform", "DER", "-aes-256-gcm"]
         .map(String::from)
@@ -162,7 +159,7 @@ pub fn envelope(plain: &[u8], recipients: &[&Path]) -> Result<Vec<u8>> {
     openssl(&arguments, &[], plain)
 }
 
-/// The ASiCManifest over these entries.
+/// The `ASiCManifest` over these entries.
 pub fn manifest(covered: &[(String, Vec<u8>)]) -> Result<String> {
     let mut xml = String::from(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<asic:ASiCManifest xmlns:asic=\"http://uri.etsi.org/02918/v1.2.1#\" \
@@ -173,11 +170,12 @@ pub fn manifest(covered: &[(String, Vec<u8>)]) -> Result<String> {
         let digest = openssl(&["dgst", "-sha256", "-binary"], &[], bytes)?;
         let digest = openssl(&["base64", "-A"], &[], &digest)?;
         let digest = String::from_utf8(digest)?;
-        xml.push_str(&format!(
+        write!(
+            xml,
             "<asic:DataObjectReference URI=\"{name}\"><ds:DigestMethod \
              Algorithm=\"http://www.w3.org/2001/04/xmlenc#sha256\"/><ds:DigestValue>{digest}</ds:DigestValue>\
              </asic:DataObjectReference>\n"
-        ));
+        )?;
     }
     xml.push_str("</asic:ASiCManifest>\n");
     Ok(xml)
