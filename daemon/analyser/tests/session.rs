@@ -174,6 +174,34 @@ fn a_page_is_kept_as_it_lay_and_a_blank_one_is_told() {
 }
 
 #[test]
+fn a_page_s_code_gives_its_number_and_nothing_else() {
+    let code = qrcode::QrCode::new(b"https://example.org/MARTIN/suivi?numero=AB12CD34EF").unwrap();
+    let modules: Vec<bool> = code
+        .to_colors()
+        .iter()
+        .map(|color| *color == qrcode::Color::Dark)
+        .collect();
+    let info = frame_info(FrameKind::Result, PixelFormat::Gray8, 800, 1100, 150);
+    let mut page = vec![245; 800 * 1100];
+    for (place, _dark) in modules.iter().enumerate().filter(|(_place, dark)| **dark) {
+        let (left, top) = (200 + place % code.width() * 6, 300 + place / code.width() * 6);
+        page.chunks_mut(800)
+            .skip(top)
+            .take(6)
+            .for_each(|row| row[left..left + 6].fill(10));
+    }
+    let mut station = begin(Task::Pages);
+    station.expect(1, None, &[]);
+    station.submit(1, &info, &page);
+    let assessment = station.finish(1, 1);
+    let Assessment::Pages { pages } = &assessment else {
+        panic!()
+    };
+    assert_eq!(pages[0].pre_demande.as_ref().unwrap().to_string(), "AB12CD34EF");
+    assert!(!format!("{assessment:?}").contains("MARTIN"));
+}
+
+#[test]
 fn memory_is_zero_when_it_is_lent_again_and_when_the_session_ends() {
     let mut station = begin(Task::Fingerprints);
     let (info, pixels) = slap(&[2, 3, 4, 5]);
