@@ -98,9 +98,8 @@ impl Link {
         let patience = Patience::of(SEND);
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
-            let written = patience
-                .wait(self.socket.as_fd(), PollFlags::OUT)
-                .and_then(|()| Ok(rustix::io::write(&self.socket, rest).map_err(std::io::Error::from)?))
+            let written = self
+                .write(rest, &patience)
                 .inspect_err(|_stopped| self.broken = true)?;
             rest = rest.get(written..).unwrap_or_default();
         }
@@ -148,6 +147,16 @@ impl Link {
             }
         }
         Ok(())
+    }
+
+    fn write(&self, bytes: &[u8], patience: &Patience<'_>) -> Result<usize> {
+        loop {
+            patience.wait(self.socket.as_fd(), PollFlags::OUT)?;
+            match rustix::io::write(&self.socket, bytes) {
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                written => return Ok(written.map_err(std::io::Error::from)?),
+            }
+        }
     }
 
     /// Reads on until `head` has so many bytes.
