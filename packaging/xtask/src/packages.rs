@@ -1,0 +1,62 @@
+//! Debian packages that a verb needs.
+
+use std::process::Command;
+
+use anyhow::bail;
+
+use crate::run::{exists, say, succeed};
+
+/// What building and running the services needs.
+pub(crate) const SERVICES: &[&str] = &["dbus", "gcc", "libc6-dev", "util-linux"];
+
+/// What the tests need besides: other people's tools as judges, a real polkit.
+pub(crate) const TESTS: &[&str] = &[
+    "g++",
+    "libglib2.0-bin",
+    "openssl",
+    "pkexec",
+    "polkitd",
+    "python3",
+    "python3-dbus",
+    "strace",
+    "systemd",
+    "unzip",
+];
+
+/// Installs what is missing, or says what a person must install.
+pub(crate) fn install(wanted: &[&[&str]]) -> anyhow::Result<()> {
+    let missing: Vec<&str> =
+        wanted.iter().copied().flatten().copied().filter(|package| !is_installed(package)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let install = format!("apt-get install --no-install-recommends {}", missing.join(" "));
+    let sudo: &[&str] = if is_root() {
+        &[]
+    } else if exists("sudo", "--version") {
+        &["sudo"]
+    } else {
+        bail!("packages are missing and there is no sudo; as root type: {install}");
+    };
+    say(&format!("installing what is missing: {}", missing.join(" ")));
+    let apt = |arguments: &[&str]| {
+        let words: Vec<&str> =
+            sudo.iter().copied().chain(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]).collect();
+        let mut command = Command::new(words.first().copied().unwrap_or("env"));
+        command.args(words.get(1..).unwrap_or_default()).args(arguments);
+        command
+    };
+    succeed(&mut apt(&["update"]))?;
+    let mut command = apt(&["install", "-y", "--no-install-recommends"]);
+    succeed(command.args(&missing))
+}
+
+/// Whether we run as root, and so may give each service its own user.
+pub(crate) fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+fn is_installed(package: &str) -> bool {
+    let output = Command::new("dpkg-query").args(["-W", "-f=${db:Status-Status}", package]).output();
+    output.is_ok_and(|output| output.stdout == b"installed")
+}
