@@ -1,3 +1,79 @@
-//! recueil-courier: parcels out, receipts in, the only network.
+//! recueil-courier: carries sealed parcels to CERT and receipts back.
+//!
+//! `recueil-courier --config FILE`. Ends with 0 after SIGTERM or SIGINT, with 2 if it is called wrongly, with 1
+//! for every other reason, which is on the last line of the log.
 
-fn main() {}
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use recueil_courier::{Config, Courier, Error, harden, run};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// A disk that does not answer must not keep us.
+const END: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    let Some(config_path) = config_path() else {
+        tracing::error!("usage: recueil-courier --config FILE");
+        return ExitCode::from(2);
+    };
+    match serve(&config_path) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{}", error.chain());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn config_path() -> Option<PathBuf> {
+    let mut args = std::env::args_os().skip(1);
+    match (args.next(), args.next(), args.next()) {
+        (Some(flag), Some(path), None) if flag == "--config" => Some(path.into()),
+        _ => None,
+    }
+}
+
+fn serve(config_path: &Path) -> Result<(), Error> {
+    harden()?;
+    let config = Config::load(config_path)?;
+    let failed = |source| Error::System {
+        what: "starting the runtime",
+        source,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let outcome = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let courier = Courier::bind(config)?;
+        notify(NotifyState::Ready);
+        let shutdown = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            notify(NotifyState::Stopping);
+        };
+        run(courier, shutdown).await
+    });
+    runtime.shutdown_timeout(END);
+    outcome
+}
+
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager cannot be told");
+    }
+}

@@ -1,0 +1,128 @@
+//! Who CERT is and who we are: private roots and the station's certificate, TLS 1.3 and nothing older.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::{Config, Error};
+
+/// CERT's address and what a connection to it needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Endpoint {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) name: ServerName<'static>,
+    pub(super) tls: Arc<ClientConfig>,
+}
+
+const PEM: &[u8] = b"-----BEGIN";
+
+impl Endpoint {
+    /// Reads keys and certificates; none where no url is configured.
+    pub(crate) fn load(config: &Config) -> Result<Option<Self>, Error> {
+        let (Some(url), Some(key), Some(certificate)) =
+            (&config.url, &config.tls_key, &config.tls_certificate)
+        else {
+            return Ok(None);
+        };
+        let (host, port) = address(url)?;
+        let name = ServerName::try_from(host.clone()).map_err(|_not_a_name| URL)?;
+        let mut roots = RootCertStore::empty();
+        for path in &config.tls_roots {
+            for root in certificates(path)? {
+                roots.add(root).map_err(Error::Tls)?;
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(Error::Tls)?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
+            .map_err(Error::Tls)?;
+        Ok(Some(Self {
+            host,
+            port,
+            name,
+            tls: Arc::new(tls),
+        }))
+    }
+
+    /// For the `Host` header (RFC 9110 §7.2).
+    pub(super) fn authority(&self) -> String {
+        let host = match self.host.parse::<std::net::Ipv6Addr>() {
+            Ok(address) => format!("[{address}]"),
+            Err(_not_one) => self.host.clone(),
+        };
+        match self.port {
+            443 => host,
+            port => format!("{host}:{port}"),
+        }
+    }
+}
+
+const URL: Error = Error::ConfigValue {
+    key: "url",
+    rule: "https://HOST or https://HOST:PORT is needed",
+};
+
+fn address(url: &str) -> Result<(String, u16), Error> {
+    let uri: hyper::Uri = url.parse().map_err(|_not_one| URL)?;
+    let plain = uri.scheme_str() == Some("https")
+        && matches!(uri.path(), "" | "/")
+        && uri.query().is_none()
+        && uri
+            .authority()
+            .is_some_and(|authority| !authority.as_str().contains('@'));
+    let host = uri.host().filter(|_| plain).ok_or(URL)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Ok((host.to_owned(), uri.port_u16().unwrap_or(443)))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let bytes = std::fs::read(path).map_err(|source| Error::file(path, source))?;
+    if !bytes.starts_with(PEM) {
+        return Ok(vec![CertificateDer::from(bytes)]);
+    }
+    let found = CertificateDer::pem_slice_iter(&bytes)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Error::file(path, std::io::Error::other(error)))?;
+    if found.is_empty() {
+        return Err(Error::file(path, std::io::Error::other("no certificate in it")));
+    }
+    Ok(found)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
+    let bytes = std::fs::read(path).map_err(|source| Error::file(path, source))?;
+    if bytes.starts_with(PEM) {
+        return PrivateKeyDer::from_pem_slice(&bytes)
+            .map_err(|error| Error::file(path, std::io::Error::other(error)));
+    }
+    PrivateKeyDer::try_from(bytes).map_err(|what| Error::file(path, std::io::Error::other(what)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_https_and_an_address_alone() {
+        let read = |url| address(url).ok();
+        assert_eq!(read("https://cert.example"), Some(("cert.example".into(), 443)));
+        assert_eq!(read("https://127.0.0.1:8443/"), Some(("127.0.0.1".into(), 8443)));
+        assert_eq!(read("https://[::1]:8443"), Some(("::1".into(), 8443)));
+        for wrong in [
+            "http://cert.example",
+            "https://cert.example/v1",
+            "https://a@cert.example",
+            "cert.example",
+            "",
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}
