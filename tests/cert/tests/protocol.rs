@@ -321,6 +321,12 @@ async fn what_is_not_on_the_page_is_malformed() {
     }
     let answer = station.receipt(&id, 31).await.unwrap();
     assert_eq!(answer.error().unwrap(), (400, "malformed".into()));
+    let long = "x".repeat(20 << 10);
+    let answer = station
+        .ask("GET", "/v1/statuses", &[("x-long", &long)], b"")
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 431, "headers have a limit");
     let answer = station.receipt(&dossier_id(9), 0).await.unwrap();
     assert_eq!(answer.error().unwrap(), (404, "unknown".into()));
     cert.server.stop().await;

@@ -170,11 +170,11 @@ pub fn manifest(covered: &[(String, Vec<u8>)]) -> Result<String> {
         let digest = openssl(&["dgst", "-sha256", "-binary"], &[], bytes)?;
         let digest = openssl(&["base64", "-A"], &[], &digest)?;
         let digest = String::from_utf8(digest)?;
-        write!(
+        writeln!(
             xml,
             "<asic:DataObjectReference URI=\"{name}\"><ds:DigestMethod \
              Algorithm=\"http://www.w3.org/2001/04/xmlenc#sha256\"/><ds:DigestValue>{digest}</ds:DigestValue>\
-             </asic:DataObjectReference>\n"
+             </asic:DataObjectReference>"
         )?;
     }
     xml.push_str("</asic:ASiCManifest>\n");
