@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
 
+use recueil_wire::devices::{Failure, FailureCode};
 use recueil_wire::host::{FromHost, ToHost};
 use recueil_wire::{AsyncSocket, command_with_socket, socket_pair};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,7 +16,6 @@ use tokio::time::timeout;
 
 use crate::Error;
 use crate::failure::failure;
-use recueil_wire::devices::{Failure, FailureCode};
 
 /// How long the kernel may take to end a killed process before we stop looking at it.
 const REAP: Timespec = Timespec {
@@ -97,11 +97,30 @@ impl Host {
         self.ended().await
     }
 
-    /// Its socket is closed, so it is ending; one that does not is killed after `limit`.
+    /// It is ending; one that does not is killed after `limit`.
     pub(crate) async fn finish(mut self, limit: Duration) -> ExitStatus {
         match timeout(limit, self.ended()).await {
             Ok(status) => status,
             Err(_) => self.kill().await,
+        }
+    }
+
+    /// The conversation with it broke: ends it, and says why. One that closed its socket is ending, and is
+    /// given `limit` for it, so that its own end can be told.
+    pub(crate) async fn lost(self, error: &recueil_wire::Error, limit: Duration) -> Failure {
+        if matches!(error, recueil_wire::Error::Closed) {
+            return end_of(self.finish(limit).await);
+        }
+        self.kill().await;
+        match error {
+            recueil_wire::Error::System(error) if error.kind() == std::io::ErrorKind::TimedOut => failure(
+                FailureCode::PluginHung,
+                "the plugin's process does not read its messages",
+            ),
+            error => failure(
+                FailureCode::PluginMisbehaved,
+                format!("the plugin's process said something else than its protocol: {error}"),
+            ),
         }
     }
 
@@ -130,7 +149,7 @@ fn watched(child: &Child, socket: OwnedFd) -> Result<(AsyncSocket, AsyncFd<Owned
 }
 
 /// Why a host that nobody ended is gone.
-pub(crate) fn end_of(status: ExitStatus) -> Failure {
+fn end_of(status: ExitStatus) -> Failure {
     let how = match (status.signal(), status.code()) {
         (Some(signal), _) => format!("signal {signal}"),
         (None, Some(code)) => format!("exit status {code}"),

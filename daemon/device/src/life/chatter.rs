@@ -138,20 +138,6 @@ impl Chatter {
     }
 }
 
-/// The conversation with a host broke for another reason than its end.
-pub(super) fn misspoke(error: &recueil_wire::Error) -> Failure {
-    match error {
-        recueil_wire::Error::System(error) if error.kind() == std::io::ErrorKind::TimedOut => failure(
-            FailureCode::PluginHung,
-            "the plugin's process does not read its messages",
-        ),
-        error => failure(
-            FailureCode::PluginMisbehaved,
-            format!("the plugin's process said something else than its protocol: {error}"),
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;

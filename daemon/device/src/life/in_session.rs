@@ -8,10 +8,10 @@ use recueil_wire::host::{FromHost, ToHost};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::chatter::{Chatter, Storing, misspoke};
+use super::chatter::{Chatter, Storing};
 use super::{Command, Context, State, Ticket, changed};
 use crate::failure::{failure, from_plugin, from_stage};
-use crate::host::{Host, end_of};
+use crate::host::Host;
 use crate::rate::Rate;
 use crate::virtual_bus::Offer;
 
@@ -47,8 +47,11 @@ enum End {
     Unplugged,
     /// The host is at fault, and still runs.
     Broken(Failure),
-    /// The host closed its socket: it is ending.
-    Ended,
+    /// The conversation with the host broke, perhaps in a call that must be answered.
+    Lost {
+        error: recueil_wire::Error,
+        asked: Option<Ticket>,
+    },
     /// hostd ends.
     Over,
 }
@@ -88,8 +91,11 @@ impl InSession {
                 tell_end(context, self.capture, &failure).await;
                 context.failed(failure)
             }
-            End::Ended => {
-                let failure = end_of(self.host.finish(context.settings.deadlines.close).await);
+            End::Lost { error, asked } => {
+                let failure = self.host.lost(&error, context.settings.deadlines.close).await;
+                if let Some(ticket) = asked {
+                    context.reply(ticket, Err(failure.clone())).await;
+                }
                 tell_end(context, self.capture, &failure).await;
                 context.failed(failure)
             }
@@ -112,8 +118,7 @@ impl InSession {
             },
             heard = self.host.hear() => match heard {
                 Ok(message) => self.heard(context, message).await,
-                Err(recueil_wire::Error::Closed) => Err(End::Ended),
-                Err(error) => Err(End::Broken(misspoke(&error))),
+                Err(error) => Err(End::Lost { error, asked: None }),
             },
         }
     }
@@ -143,11 +148,13 @@ impl InSession {
                 Ok(())
             }
             Err(error) => {
-                let failure = misspoke(&error);
-                context.reply(ticket, Err(failure.clone())).await;
-                Err(match error {
-                    recueil_wire::Error::Closed => End::Ended,
-                    _ => End::Broken(failure),
+                if matches!(message, ToHost::Capture { .. }) {
+                    // It did not start, which is its answer; it has no end to be told.
+                    self.capture = None;
+                }
+                Err(End::Lost {
+                    error,
+                    asked: Some(ticket),
                 })
             }
         }

@@ -294,15 +294,18 @@ impl Context {
 
     /// Answers a call that needs an open session where there is none; `Open` is refused with `why`.
     async fn refuse(&self, command: Command, why: &Failure) {
-        let ticket = command.ticket();
-        let answer = match command {
-            Command::Open { .. } => why.clone(),
-            _ => failure(
-                FailureCode::NoSession,
-                format!("{} has no open session", self.known.id),
-            ),
-        };
-        self.reply(ticket, Err(answer)).await;
+        match command {
+            Command::Open { ticket, .. } => self.reply(ticket, Err(why.clone())).await,
+            other => self.no_session(other.ticket()).await,
+        }
+    }
+
+    async fn no_session(&self, ticket: Ticket) {
+        let why = failure(
+            FailureCode::NoSession,
+            format!("{} has no open session", self.known.id),
+        );
+        self.reply(ticket, Err(why)).await;
     }
 }
 

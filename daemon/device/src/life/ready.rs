@@ -5,12 +5,12 @@ use std::os::fd::AsFd as _;
 use recueil_wire::devices::{DeviceState, Failure, FailureCode};
 use recueil_wire::host::{FromHost, ToHost};
 
-use super::chatter::{Chatter, Storing, misspoke};
+use super::chatter::{Chatter, Storing};
 use super::in_session::InSession;
 use super::opening::Waiting;
-use super::{Command, Context, State, changed};
+use super::{Command, Context, State, Ticket, changed};
 use crate::failure::{failure, from_stage};
-use crate::host::{Host, end_of};
+use crate::host::Host;
 use crate::virtual_bus::Offer;
 
 #[derive(Debug)]
@@ -28,45 +28,32 @@ impl Ready {
         if let Some(waiting) = self.waiting.take() {
             return self.open(context, waiting).await;
         }
+        let limit = context.settings.deadlines.say;
         loop {
             tokio::select! {
                 () = changed(&mut context.presence, &self.offer) => {
                     self.host.kill().await;
                     return context.present();
                 }
-                heard = self.host.hear() => {
-                    let wrong = match heard {
-                        Ok(message) => self.heard(message).await,
-                        Err(recueil_wire::Error::Closed) => {
-                            let status = self.host.finish(context.settings.deadlines.close).await;
-                            return context.failed(end_of(status));
-                        }
-                        Err(error) => Err(misspoke(&error)),
-                    };
-                    if let Err(failure) = wrong {
-                        return self.lost(context, failure).await;
-                    }
-                }
+                heard = self.host.hear() => match heard {
+                    Ok(message) => if let Err(failure) = self.heard(message).await {
+                        self.host.kill().await;
+                        return context.failed(failure);
+                    },
+                    Err(error) => return self.lost(context, &error, None).await,
+                },
                 command = context.commands.recv() => match command {
                     None => return State::Over,
                     Some(Command::Open { ticket, client }) => {
                         return self.open(context, Waiting { ticket, client }).await;
                     }
                     Some(Command::Feedback { ticket, feedback }) => {
-                        let limit = context.settings.deadlines.say;
                         match self.host.say(&ToHost::Feedback(feedback), &[], limit).await {
                             Ok(()) => context.reply(ticket, Ok(())).await,
-                            Err(error) => {
-                                let failure = misspoke(&error);
-                                context.reply(ticket, Err(failure.clone())).await;
-                                return self.lost(context, failure).await;
-                            }
+                            Err(error) => return self.lost(context, &error, Some(ticket)).await,
                         }
                     }
-                    Some(command) => {
-                        let busy = failure(FailureCode::Busy, "never: Open is answered above");
-                        context.refuse(command, &busy).await;
-                    }
+                    Some(command) => context.no_session(command.ticket()).await,
                 },
             }
         }
@@ -108,24 +95,16 @@ impl Ready {
                     waiting.client,
                 ))
             }
-            Err(error) => {
-                let failure = match error {
-                    recueil_wire::Error::Closed => {
-                        end_of(self.host.finish(context.settings.deadlines.close).await)
-                    }
-                    error => {
-                        self.host.kill().await;
-                        misspoke(&error)
-                    }
-                };
-                context.reply(waiting.ticket, Err(failure.clone())).await;
-                context.failed(failure)
-            }
+            Err(error) => self.lost(context, &error, Some(waiting.ticket)).await,
         }
     }
 
-    async fn lost(self, context: &mut Context, failure: Failure) -> State {
-        self.host.kill().await;
+    /// The conversation broke, perhaps in a call that must be answered.
+    async fn lost(self, context: &mut Context, error: &recueil_wire::Error, asked: Option<Ticket>) -> State {
+        let failure = self.host.lost(error, context.settings.deadlines.close).await;
+        if let Some(ticket) = asked {
+            context.reply(ticket, Err(failure.clone())).await;
+        }
         context.failed(failure)
     }
 }

@@ -15,7 +15,7 @@ use crate::Error;
 use crate::admission::Admitted;
 use crate::blobs::Blobs;
 use crate::failure::{failure, from_stage, printable};
-use crate::host::{Host, end_of};
+use crate::host::Host;
 use crate::virtual_bus::Offer;
 
 /// Where the loader finds libraries on Debian.
@@ -54,12 +54,12 @@ pub(super) async fn start(
         .await;
     drop((library, device));
     if let Err(error) = sent {
-        return Err(lost(host, &settings, &error).await);
+        return Err(host.lost(&error, settings.deadlines.close).await);
     }
     loop {
         let message = match host.hear().await {
             Ok(message) => message,
-            Err(error) => return Err(lost(host, &settings, &error).await),
+            Err(error) => return Err(host.lost(&error, settings.deadlines.close).await),
         };
         match chatter.take(message, Storing::Allowed).await? {
             None => {}
@@ -177,16 +177,6 @@ fn load(settings: &Settings, plugin: &Admitted, offer: &Offer, blobs: Blobs) -> 
             memory_mib: manifest.limits.memory_mib,
             threads: manifest.limits.threads,
         },
-    }
-}
-
-async fn lost(host: Host, settings: &Settings, error: &recueil_wire::Error) -> Failure {
-    match error {
-        recueil_wire::Error::Closed => end_of(host.finish(settings.deadlines.close).await),
-        error => {
-            host.kill().await;
-            super::chatter::misspoke(error)
-        }
     }
 }
 
