@@ -282,3 +282,28 @@ fn key_encryption_key(secret: &[u8]) -> Zeroizing<[u8; 32]> {
     }
     key
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::Keys;
+
+    /// The structures of CMS are malleable: openssl opens envelopes whose versions or identifiers were changed. The
+    /// profile leaves one spelling, so that each change is seen.
+    #[test]
+    fn no_byte_of_an_envelope_can_be_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        crate::init(dir.path(), "MAIRIE-1", 2).unwrap();
+        let keys = Keys::load(dir.path()).unwrap();
+        let sealed = seal(b"plain", &keys.encryption).unwrap();
+        let open = |bytes: &[u8]| Envelope::parse(bytes)?.open(&keys.encryption, &keys.encryption_key);
+
+        assert_eq!(open(&sealed).unwrap().as_slice(), b"plain");
+        for place in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[place] ^= 1 << (place % 8);
+            assert!(open(&changed).is_err(), "byte {place}");
+            assert!(open(&sealed[..place]).is_err(), "cut at {place}");
+        }
+    }
+}

@@ -51,7 +51,10 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Entry<'_>>, Refusal> {
     let central_offset = cursor.at;
     for (entry, (head, offset)) in entries.iter().zip(&heads) {
         cursor.expect_u32(CENTRAL, "a central header")?;
-        let _version_made_by = cursor.u16()?;
+        // By MS-DOS, so that the attributes mean what zero says.
+        if !matches!(cursor.u16()?, 10 | 20) {
+            return Err("the container has an entry that another system made".into());
+        }
         if Head::read(&mut cursor)? != *head {
             return Err("the container's central directory disagrees with a local header".into());
         }
@@ -224,4 +227,48 @@ const fn table() -> [u32; 256] {
         index += 1;
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `printf x > a; zip -X0 t.zip a`, with the date of the profile.
+    fn one_entry() -> Vec<u8> {
+        let head = |out: &mut Vec<u8>| {
+            out.extend([10, 0, 0, 0, 0, 0, 0, 0, 0x21, 0]);
+            out.extend(0x8cdc_1683_u32.to_le_bytes());
+            out.extend([1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0]);
+        };
+        let mut zip = b"PK\x03\x04".to_vec();
+        head(&mut zip);
+        zip.extend(b"ax");
+        zip.extend(b"PK\x01\x02\x0a\0");
+        head(&mut zip);
+        zip.extend([0; 14]);
+        zip.extend(b"a");
+        zip.extend(b"PK\x05\x06\0\0\0\0\x01\0\x01\0\x2f\0\0\0\x20\0\0\0\0\0");
+        zip
+    }
+
+    #[test]
+    fn no_bit_of_a_container_is_without_meaning() {
+        let zip = one_entry();
+        let read = parse(&zip).unwrap();
+        assert_eq!(
+            read,
+            [Entry {
+                name: "a",
+                bytes: b"x"
+            }]
+        );
+        for place in 0..zip.len() {
+            for bit in 0..8 {
+                let mut changed = zip.clone();
+                changed[place] ^= 1 << bit;
+                assert_ne!(parse(&changed).as_ref(), Ok(&read), "bit {bit} of byte {place}");
+            }
+            assert!(parse(&zip[..place]).is_err(), "cut at {place}");
+        }
+    }
 }
