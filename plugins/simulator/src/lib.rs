@@ -64,3 +64,19 @@ export_plugin! {
     licence: "MIT OR Apache-2.0",
     modalities: Modalities::FINGERPRINT.with(Modalities::CAMERA).with(Modalities::SCANNER),
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_manifest_says_the_same_as_the_descriptor() {
+        let manifest = include_str!("../plugin.toml");
+        for line in [
+            "id = \"fr.recueil.simulator\"".to_owned(),
+            "name = \"Recueil simulator\"".to_owned(),
+            format!("version = \"{}\"", env!("CARGO_PKG_VERSION")),
+            format!("library = \"lib{}.so\"", env!("CARGO_PKG_NAME").replace('-', "_")),
+        ] {
+            assert!(manifest.lines().any(|known| known == line), "{line}");
+        }
+    }
+}

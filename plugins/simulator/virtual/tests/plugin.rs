@@ -16,6 +16,7 @@ use recueil_plugin::{
 };
 use recueil_plugin_simulator::RECUEIL_PLUGIN;
 use recueil_plugin_simulator::protocol::{self, FromDevice};
+use recueil_virtual::compose::Random;
 use recueil_virtual::control::Bench;
 use recueil_virtual::device::Device;
 use recueil_virtual::images::Images;
@@ -483,6 +484,73 @@ fn a_device_cannot_do_what_it_is_not() {
         Status::UNSUPPORTED,
         "no picture of one"
     );
+}
+
+#[test]
+fn damage_on_the_line_ends_a_capture_and_nothing_else() {
+    let picture = protocol::PictureHeader {
+        purpose: protocol::Purpose::Result,
+        format: protocol::Format::Gray8,
+        width: 40,
+        height: 30,
+        ppi: 500,
+        page: 0,
+        position: 13,
+        segments: vec![],
+        attack: Some((20, false)),
+    };
+    let message = |message: &FromDevice| protocol::encode(message).unwrap();
+    let introduction = message(&FromDevice::Info(models::parse("fp4:SN1").unwrap()));
+    let started = message(&FromDevice::Started { id: 1, fault: None });
+    let picture = message(&FromDevice::Picture {
+        id: 1,
+        picture: Box::new(picture),
+    });
+    let done = message(&FromDevice::Done { id: 1, failure: None });
+    let whole = [&started[..], &picture, &[128; 1200], &done].concat();
+
+    let host = fake::Host::new();
+    let capture = |transcript: &[u8]| {
+        use std::io::Write as _;
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(&introduction).unwrap();
+        theirs.write_all(transcript).unwrap();
+        // Hung up for writing only, so that the plugin's own message finds its way.
+        theirs.shutdown(std::net::Shutdown::Write).unwrap();
+        let reference = fake::DeviceRef {
+            fd: Some(ours.into()),
+            ..fake::DeviceRef::default()
+        };
+        let mut device = host.open(&RECUEIL_PLUGIN, reference).unwrap();
+        device.capture(&slap(Finger::RIGHT_SLAP, &[]))
+    };
+    assert_eq!(capture(&whole).status, Status::OK);
+    let mut random = Random::new(1);
+    let mut statuses = std::collections::BTreeMap::new();
+    for _ in 0..2000 {
+        let mut bytes = whole.clone();
+        let place = usize::try_from(random.bits()).unwrap() % bytes.len();
+        let bit = random.bits() % 9;
+        if bit == 8 {
+            bytes.truncate(place);
+        } else {
+            bytes[place] ^= 1 << bit;
+        }
+        let outcome = capture(&bytes);
+        *statuses.entry(outcome.status.0).or_insert(0) += 1;
+        if outcome.status == Status::OK {
+            let pixels = outcome.results()[0].pixels.len();
+            assert!(pixels > 0, "a result that is none");
+        }
+    }
+    let known = [Status::OK, Status::GONE, Status::IO, Status::FAILED];
+    let known = |status: &i32| known.iter().any(|known| known.0 == *status) || *status > Status::PANIC.0;
+    assert!(statuses.keys().all(known), "{statuses:?}");
+    assert!(
+        statuses[&Status::GONE.0] > 50 && statuses[&Status::IO.0] > 50,
+        "{statuses:?}"
+    );
+    assert_eq!(host.broken_rules(), Vec::<String>::new());
 }
 
 /// A device that says `bytes` and then waits for the other side to hang up.
