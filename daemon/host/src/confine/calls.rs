@@ -1,17 +1,16 @@
 //! The lists of system calls. Names are those of syscalls(2); a comment says who needs what is not obvious.
 //!
-//! A call must not stand twice in one list, once with and once without conditions: an empty condition wins
-//! nothing. The test below holds that.
+//! Several rules for one call: the first that holds decides. What holds always must stand last.
 
 use libc::{
     CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS,
     CLONE_PTRACE, CLONE_SIGHAND, CLONE_THREAD, CLONE_VFORK, CLONE_VM,
 };
 
-use super::seccomp::{Argument, Is, Length, Rule};
+use super::filter::{Argument, Is, Rule};
 
 /// What a driver and its libraries do all day, and the host.
-pub(super) fn allowed(own_pid: u64) -> Vec<Rule> {
+pub(super) fn allowed(own_pid: u32) -> Vec<Rule> {
     let mut rules = without_conditions(&[
         // Memory.
         libc::SYS_brk,
@@ -193,13 +192,13 @@ pub(super) fn allowed(own_pid: u64) -> Vec<Rule> {
         // send(), which names nobody.
         (libc::SYS_sendto, vec![no_pointer(4)]),
         // getrlimit() of itself.
-        (libc::SYS_prlimit64, vec![pid(0, 0), no_pointer(2)]),
-        (libc::SYS_prlimit64, vec![pid(0, own_pid), no_pointer(2)]),
+        (libc::SYS_prlimit64, vec![exactly(0, 0), no_pointer(2)]),
+        (libc::SYS_prlimit64, vec![exactly(0, own_pid), no_pointer(2)]),
         // abort() and pthread_kill(). Landlock does not scope signals before ABI 6.
-        (libc::SYS_kill, vec![pid(0, own_pid)]),
-        (libc::SYS_tgkill, vec![pid(0, own_pid)]),
-        (libc::SYS_rt_sigqueueinfo, vec![pid(0, own_pid)]),
-        (libc::SYS_rt_tgsigqueueinfo, vec![pid(0, own_pid)]),
+        (libc::SYS_kill, vec![exactly(0, own_pid)]),
+        (libc::SYS_tgkill, vec![exactly(0, own_pid)]),
+        (libc::SYS_rt_sigqueueinfo, vec![exactly(0, own_pid)]),
+        (libc::SYS_rt_tgsigqueueinfo, vec![exactly(0, own_pid)]),
     ]);
     #[cfg(target_arch = "x86_64")]
     rules.push((
@@ -226,9 +225,9 @@ pub(super) fn allowed(own_pid: u64) -> Vec<Rule> {
     rules
 }
 
-/// What a driver may try and must not do: it gets `EPERM` and goes on. Everything here is off the other list, so
-/// this only chooses the better error.
-pub(super) fn refused(own_pid: u64) -> Vec<Rule> {
+/// What a driver may try and must not do: it gets `EPERM` and goes on. These rules come before those of what is
+/// allowed.
+pub(super) fn refused(own_pid: u32) -> Vec<Rule> {
     let mut rules = without_conditions(&[
         // The network, and other processes' sockets.
         libc::SYS_socket,
@@ -329,8 +328,8 @@ pub(super) fn refused(own_pid: u64) -> Vec<Rule> {
         libc::SYS_socketpair,
         vec![bits(1, SOCKET_TYPE_MASK, bits_of(libc::SOCK_DGRAM))],
     ));
-    rules.push((libc::SYS_sendto, vec![some_pointer(4)]));
-    rules.push((libc::SYS_prlimit64, vec![some_pointer(2)]));
+    rules.push((libc::SYS_sendto, vec![pointer(4)]));
+    rules.push((libc::SYS_prlimit64, vec![pointer(2)]));
     // Signals to others.
     rules.extend(
         [
@@ -354,7 +353,7 @@ pub(super) fn refused(own_pid: u64) -> Vec<Rule> {
     rules.push((libc::SYS_ioctl, vec![bits(1, 0xffff_ff00, SOCKET_REQUESTS)]));
     rules.extend(
         [TIOCSTI, TIOCLINUX, TIOCSCTTY, TIOCSPGRP, TIOCSIG]
-            .map(|request| (libc::SYS_ioctl, vec![bits(1, 0xffff_ffff, request)])),
+            .map(|request| (libc::SYS_ioctl, vec![exactly(1, request)])),
     );
     rules
 }
@@ -402,18 +401,18 @@ const FOREIGN_FLAGS: i32 = CLONE_NEWNS
     | CLONE_PTRACE
     | CLONE_VFORK;
 /// Type of a socket without `SOCK_CLOEXEC` and `SOCK_NONBLOCK`.
-const SOCKET_TYPE_MASK: u64 = 0xff;
+const SOCKET_TYPE_MASK: u32 = 0xff;
 /// `fcntl(2)`; not in `libc` for every C library.
 const F_SETSIG: i32 = 10;
 const F_SETOWN_EX: i32 = 15;
 /// `0x89xx` (linux/sockios.h).
-const SOCKET_REQUESTS: u64 = 0x8900;
+const SOCKET_REQUESTS: u32 = 0x8900;
 /// asm-generic/ioctls.h.
-const TIOCSCTTY: u64 = 0x540E;
-const TIOCSPGRP: u64 = 0x5410;
-const TIOCSTI: u64 = 0x5412;
-const TIOCLINUX: u64 = 0x541C;
-const TIOCSIG: u64 = 0x4004_5436;
+const TIOCSCTTY: u32 = 0x540E;
+const TIOCSPGRP: u32 = 0x5410;
+const TIOCSTI: u32 = 0x5412;
+const TIOCLINUX: u32 = 0x541C;
+const TIOCSIG: u32 = 0x4004_5436;
 
 fn without_conditions(calls: &[i64]) -> Vec<Rule> {
     calls.iter().map(|call| (*call, Vec::new())).collect()
@@ -433,52 +432,41 @@ fn writing(call: i64, flags: u8) -> [Rule; 4] {
     .map(|(mask, value)| (call, vec![bits(flags, mask, value)]))
 }
 
-fn bits(index: u8, mask: u64, value: u64) -> Argument {
+fn bits(index: u8, mask: u32, value: u32) -> Argument {
     Argument {
         index,
-        length: Length::Int,
         is: Is::Bits(mask, value),
     }
 }
 
 fn int(index: u8, value: i32) -> Argument {
-    pid(index, bits_of(value))
+    exactly(index, bits_of(value))
 }
 
-fn pid(index: u8, value: u64) -> Argument {
-    Argument {
-        index,
-        length: Length::Int,
-        is: Is::Equal(value),
-    }
+fn exactly(index: u8, value: u32) -> Argument {
+    bits(index, u32::MAX, value)
 }
 
-fn not(index: u8, value: u64) -> Argument {
+fn not(index: u8, value: u32) -> Argument {
     Argument {
         index,
-        length: Length::Int,
         is: Is::Not(value),
     }
 }
 
-fn some_pointer(index: u8) -> Argument {
+fn pointer(index: u8) -> Argument {
     Argument {
         index,
-        length: Length::Long,
-        is: Is::Not(0),
+        is: Is::NotNull,
     }
 }
 
 fn no_pointer(index: u8) -> Argument {
-    Argument {
-        index,
-        length: Length::Long,
-        is: Is::Equal(0),
-    }
+    Argument { index, is: Is::Null }
 }
 
-fn bits_of(flags: i32) -> u64 {
-    u64::from(flags.cast_unsigned())
+fn bits_of(flags: i32) -> u32 {
+    flags.cast_unsigned()
 }
 
 #[cfg(test)]
@@ -486,23 +474,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-
-    fn lists() -> [Vec<Rule>; 4] {
-        [allowed(1), refused(1), deadly(), for_loading_only()]
-    }
-
-    #[test]
-    fn no_list_has_a_call_with_and_without_conditions() {
-        for list in lists() {
-            let with = |wanted: bool| -> BTreeSet<i64> {
-                list.iter()
-                    .filter(|(_, arguments)| arguments.is_empty() != wanted)
-                    .map(|(call, _)| *call)
-                    .collect()
-            };
-            assert_eq!(with(true).intersection(&with(false)).count(), 0);
-        }
-    }
 
     #[test]
     fn nothing_that_is_refused_whole_or_deadly_is_allowed() {

@@ -5,6 +5,7 @@
 //! while there is only one.
 
 mod calls;
+mod filter;
 mod landlock;
 mod limits;
 mod seccomp;
