@@ -10,7 +10,7 @@ use recueil_dossier::{Criterion, Frame, Guidance, PixelFormat};
 use super::Photo;
 use super::geometry::{Point, Quad};
 use super::lid::{Lid, Object, objects};
-use super::outline::{self, EVIDENCE_MIN, Finding, Outline, SKEW_MAX_DEG};
+use super::outline::{self, EVIDENCE_MEAN_MIN, EVIDENCE_MIN, Finding, Outline, SKEW_MAX_DEG};
 use super::profile::Scale;
 use super::straighten::straighten;
 use crate::number::{real, rounded};
@@ -71,7 +71,15 @@ fn find<const N: usize>(
     let cut_off = object.touches_rim(look.reduced.width(), look.reduced.height());
     let (outline, mut verdict) = match outline::find(view, &lid, &rough, scale, profile) {
         Finding::Print(outline) => (outline, Verdict::of(&outline, scale, profile)),
-        Finding::OnItsSide(outline) | Finding::OtherSize(outline) => {
+        Finding::OnItsSide(outline) => {
+            let tilt = 90.0 - outline.quad.tilt().to_degrees().abs();
+            let criterion = at_most("tilt-deg", tilt, profile.tilt_max_deg);
+            return Err(Refusal::because(
+                Guidance::PrintTilted,
+                vec![resolution, criterion],
+            ));
+        }
+        Finding::OtherSize(outline) => {
             let mut verdict = Verdict::of(&outline, scale, profile);
             verdict.refuse_if(cut_off, Guidance::PrintCutOff);
             let smaller = outline.quad.width() < profile.print_width_mm * scale.mm;
@@ -256,6 +264,10 @@ impl Verdict {
         verdict.judge(
             Guidance::EdgeUnclear,
             at_least("edge-evidence", outline.evidence, EVIDENCE_MIN),
+        );
+        verdict.judge(
+            Guidance::EdgeUnclear,
+            at_least("edge-evidence-mean", outline.mean_evidence, EVIDENCE_MEAN_MIN),
         );
         verdict.judge(
             Guidance::PrintWrongSize,

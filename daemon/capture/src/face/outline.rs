@@ -10,7 +10,7 @@ use super::side::{Edge, Search};
 /// Share of each side along which its edge must be seen. Where a grey coat meets a grey shadow it is not.
 pub(super) const EVIDENCE_MIN: f64 = 0.55;
 /// Share that must be seen in the mean of the four sides.
-const EVIDENCE_MEAN_MIN: f64 = 0.65;
+pub(super) const EVIDENCE_MEAN_MIN: f64 = 0.65;
 /// Share of each side along which something else may lie outside: dust, not a weaker edge.
 const CLUTTER_MAX: f64 = 0.15;
 /// How far sides may be from parallel and square, degrees.
@@ -64,12 +64,15 @@ pub(super) fn find<const N: usize>(
     let third = rough.width().min(rough.height()) / 3.0;
     let sides = searches(rough, OUTWARD_MM * scale.mm, (INWARD_MM * scale.mm).min(third))
         .map(|search| search.edges(view, lid.noise, scale));
-    let least = |edges: &Vec<Edge>| edges.iter().map(|edge| edge.support).fold(0.0, f64::max);
-    let weakest = sides.iter().map(least).fold(1.0, f64::min);
-    let clear = sides.map(|mut edges| {
-        edges.retain(|edge| edge.support >= EVIDENCE_MIN && edge.clutter <= CLUTTER_MAX);
-        // Outermost first.
-        edges.sort_by(|one, other| one.depth.total_cmp(&other.depth));
+    // What lies within other edges is the picture, not the paper.
+    let outer = sides.map(|mut edges| {
+        edges.retain(|edge| edge.clutter <= CLUTTER_MAX);
+        edges
+    });
+    let most_seen = |edges: &Vec<Edge>| edges.iter().map(|edge| edge.support).fold(0.0, f64::max);
+    let weakest = outer.iter().map(most_seen).fold(1.0, f64::min);
+    let clear = outer.map(|mut edges| {
+        edges.retain(|edge| edge.support >= EVIDENCE_MIN);
         edges
     });
     let outlines = outlines(&clear);
@@ -80,7 +83,7 @@ pub(super) fn find<const N: usize>(
             .filter(move |outline| {
                 close(outline.quad.width(), wanted.0) && close(outline.quad.height(), wanted.1)
             })
-            .filter(|outline| outline.skew_deg <= SKEW_MAX_DEG && outline.mean_evidence >= EVIDENCE_MEAN_MIN)
+            .filter(|outline| outline.skew_deg <= SKEW_MAX_DEG)
             .max_by(|one, other| one.area().total_cmp(&other.area()))
     };
     let (width, height) = (profile.print_width_mm, profile.print_height_mm);
@@ -167,7 +170,7 @@ impl Outline {
     }
 }
 
-/// All rectangles that the edges make, those of the outermost edges first.
+/// All rectangles that the edges make.
 fn outlines([top, right, bottom, left]: &[Vec<Edge>; 4]) -> Vec<Outline> {
     let mut found = Vec::new();
     for top in top {

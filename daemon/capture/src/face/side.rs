@@ -36,8 +36,6 @@ pub(super) struct Edge {
     pub(super) support: f64,
     /// Share of the side along which there is another edge further out: what is inside a print has some.
     pub(super) clutter: f64,
-    /// Its distance inward from the rough side's middle, pixels.
-    pub(super) depth: f64,
 }
 
 /// A step on one normal.
@@ -72,13 +70,17 @@ impl Search {
             let Some(start) = self.most_seen(&steps) else {
                 break;
             };
-            let Some((fit, mut edge)) = self.fitted(&steps, start, scale) else {
+            let Some((fit, support)) = fitted(&steps, start, scale) else {
                 break;
             };
             steps.retain(|step| (fit.depth_at(step.along) - step.depth).abs() > scale.straight * 2.0);
-            if edge.support >= SUPPORT_MIN {
-                edge.clutter = fit.clutter(&all, scale.straight * 3.0);
-                edges.push(edge);
+            if support >= SUPPORT_MIN {
+                let clutter = fit.clutter(&all, scale.straight * 3.0);
+                edges.push(Edge {
+                    line: self.line(fit),
+                    support,
+                    clutter,
+                });
             }
         }
         edges
@@ -162,31 +164,25 @@ impl Search {
             .map(|(_times, fit)| fit)
     }
 
-    /// Least squares on the steps near a rough line, narrowed twice.
-    fn fitted(&self, steps: &[Step], rough: Fit, scale: Scale) -> Option<(Fit, Edge)> {
-        let mut fit = rough;
-        for reach in [3.0, 1.5, 1.0] {
-            fit = Fit::through(&nearest(steps, fit, scale.straight * reach))?;
-        }
-        let near = nearest(steps, fit, scale.straight);
+    /// A line across this side as one of the scan.
+    fn line(&self, fit: Fit) -> Line {
         let (along, inward) = (self.along(), self.along().turned());
-        let middle = self.from.towards(self.to, 0.5);
         let length = (1.0 + fit.slope * fit.slope).sqrt();
-        let line = Line {
-            point: middle + inward * fit.depth,
+        Line {
+            point: self.from.towards(self.to, 0.5) + inward * fit.depth,
             direction: (along + inward * fit.slope) * (1.0 / length),
-        };
-        let support = real(near.len()) / f64::from(NORMALS);
-        Some((
-            fit,
-            Edge {
-                line,
-                support,
-                clutter: 0.0,
-                depth: fit.depth,
-            },
-        ))
+        }
     }
+}
+
+/// Least squares on the steps near a rough line, narrowed twice; and the share of normals on it.
+fn fitted(steps: &[Step], rough: Fit, scale: Scale) -> Option<(Fit, f64)> {
+    let mut fit = rough;
+    for reach in [3.0, 1.5, 1.0] {
+        fit = Fit::through(&nearest(steps, fit, scale.straight * reach))?;
+    }
+    let near = nearest(steps, fit, scale.straight);
+    Some((fit, real(near.len()) / f64::from(NORMALS)))
 }
 
 /// A line across a side: depth in its middle, and slope.

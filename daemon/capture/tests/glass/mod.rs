@@ -104,6 +104,10 @@ impl Print {
     /// Share of a blurred point that is print.
     fn cover(&self, x: f64, y: f64, blur_mm: f64) -> f64 {
         let (u, v) = self.local(x, y);
+        let out = (u.abs() - self.size_mm.0 / 2.0).max(v.abs() - self.size_mm.1 / 2.0);
+        if out.abs() > 6.0 * blur_mm {
+            return f64::from(out < 0.0);
+        }
         let edge = |place: f64, half: f64| {
             let step = |distance: f64| 1.0 / (1.0 + (-1.702 * distance / blur_mm).exp());
             step(half - place) * step(half + place)
@@ -141,7 +145,7 @@ impl Print {
 impl Glass {
     pub(crate) fn with(prints: Vec<Print>, seed: u64) -> Self {
         Self {
-            size_mm: (105.0, 105.0),
+            size_mm: (90.0, 90.0),
             lid: [241.0, 241.0, 239.0],
             falloff: (0.02, 0.01),
             prints,
