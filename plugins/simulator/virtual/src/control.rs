@@ -19,7 +19,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// A bench of devices. The receiver is told once `quit` was commanded.
+    /// A bench of devices. The receiver is told once `quit` was commanded on a control socket.
     pub fn new(devices: Vec<Arc<Device>>) -> (Self, mpsc::Receiver<()>) {
         let (quit, quitting) = mpsc::channel();
         let devices = devices.into();
@@ -100,7 +100,8 @@ impl Bench {
                 }
             }
             Command::Status => return Ok(self.devices.iter().map(|device| device.status()).collect()),
-            Command::Quit => self.quit.send(()).map_err(|_ending| "ending already")?,
+            // Done once the answer is on its way.
+            Command::Quit => {}
         }
         Ok(Vec::new())
     }
@@ -154,6 +155,9 @@ impl Bench {
             reply.push(b'\n');
             let mut stream = stream;
             stream.write_all(&reply)?;
+            if scenario::parse(&line) == Ok(Command::Quit) {
+                return self.quit.send(()).map_err(std::io::Error::other);
+            }
         }
         Ok(())
     }

@@ -543,9 +543,7 @@ fn damage_on_the_line_ends_a_capture_and_nothing_else() {
             assert!(pixels > 0, "a result that is none");
         }
     }
-    let known = [Status::OK, Status::GONE, Status::IO, Status::FAILED];
-    let known = |status: &i32| known.iter().any(|known| known.0 == *status) || *status > Status::PANIC.0;
-    assert!(statuses.keys().all(known), "{statuses:?}");
+    assert!(!statuses.contains_key(&Status::PANIC.0), "{statuses:?}");
     assert!(
         statuses[&Status::GONE.0] > 50 && statuses[&Status::IO.0] > 50,
         "{statuses:?}"
