@@ -32,6 +32,9 @@ pub enum Error {
     /// A signature or an envelope could not be made.
     #[error("cannot {0}")]
     Crypto(&'static str),
+    /// A server is at work on this folder already.
+    #[error("another CERT serves {}", .0.display())]
+    Served(PathBuf),
     /// A file of the store is not what the store writes.
     #[error("{}: not a file of the store", .0.display())]
     Store(PathBuf),

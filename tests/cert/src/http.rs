@@ -311,6 +311,8 @@ impl Counter {
         let working = self.working.clone().read_owned().await;
         let done = tokio::task::spawn_blocking(move || {
             let done = job(&desk);
+            // In this order: who waits for the work may then take over the folder.
+            drop(desk);
             drop(working);
             done
         });

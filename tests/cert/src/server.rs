@@ -203,6 +203,7 @@ async fn ingest(desk: Arc<Desk>, working: Arc<RwLock<()>>, mut stopped: watch::R
             let held = working.clone().read_owned().await;
             let done = tokio::task::spawn_blocking(move || {
                 let done = job.ingest(&id);
+                drop(job);
                 drop(held);
                 done
             });

@@ -153,3 +153,19 @@ async fn a_crash_between_two_writes_changes_nothing() {
     assert_eq!(station.receipt(&id, 30).await.unwrap().status, 200);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_folder_has_one_server() {
+    let dir = tempfile::tempdir().unwrap();
+    init(dir.path(), STATION, 2).unwrap();
+    let server = Server::start(dir.path()).await.unwrap();
+    let second = Server::start(dir.path()).await.unwrap_err();
+    assert!(matches!(second, recueil_cert::Error::Served(_)), "{second}");
+    server.stop().await;
+    Server::start(dir.path()).await.unwrap().stop().await;
+
+    assert!(
+        matches!(init(dir.path(), STATION, 2), Err(recueil_cert::Error::Exists(_))),
+        "keys are not overwritten"
+    );
+}

@@ -1,9 +1,11 @@
 //! Taking up again what lies in the folder, after an orderly end or any other.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Mutex;
 
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use tokio::sync::{Notify, watch};
 
 use super::{Desk, Dossier, Ingested, Record, State};
@@ -17,6 +19,7 @@ impl Desk {
     /// Reads everything under `dir`.
     pub(crate) fn load(dir: &Path) -> Result<Self, Error> {
         let desk = Self {
+            _lock: lock(dir)?,
             dir: dir.to_path_buf(),
             keys: Keys::load(dir)?,
             state: Mutex::default(),
@@ -77,5 +80,17 @@ impl Desk {
             }
         }
         Ok(())
+    }
+}
+
+/// Two servers on one folder would give the same serial number twice.
+fn lock(dir: &Path) -> Result<File, Error> {
+    disk::make_dir(&dir.join("store"))?;
+    let path = dir.join("store/lock");
+    let file = File::options().create(true).append(true).open(&path).at(&path)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::WOULDBLOCK) => Err(Error::Served(dir.to_path_buf())),
+        Err(error) => Err(error).at(path),
     }
 }

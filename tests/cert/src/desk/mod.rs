@@ -10,6 +10,7 @@ mod load;
 mod upload;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -42,6 +43,8 @@ pub(crate) struct Desk {
     pub(crate) changed: watch::Sender<u64>,
     /// There may be something to ingest.
     pub(crate) work: Notify,
+    /// Locked while this desk lives.
+    _lock: File,
 }
 
 /// Everything that the control socket sets and that ends with the process.
