@@ -19,13 +19,21 @@ pub(crate) struct Activator {
 
 impl Activator {
     pub(crate) fn start(path: &Path, users: Users, program: PathBuf) -> anyhow::Result<Self> {
-        let listener = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let listener = rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
         rustix::net::bind(&listener, &SocketAddrUnix::new(path)?)?;
         rustix::fs::chmod(path, rustix::fs::Mode::from_raw_mode(0o666))?;
         rustix::net::listen(&listener, 16)?;
         let (stopped, stop) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let thread = std::thread::spawn(move || serve(&listener, &stopped, users, &program));
-        Ok(Self { thread: Some(thread), stop: Some(stop) })
+        Ok(Self {
+            thread: Some(thread),
+            stop: Some(stop),
+        })
     }
 }
 
@@ -49,7 +57,9 @@ fn serve(listener: &OwnedFd, stopped: &OwnedFd, users: Users, program: &Path) {
         if poll(&mut fds, None).is_err() || !fds[1].revents().is_empty() {
             break;
         }
-        let Ok(connection) = rustix::net::accept_with(listener, SocketFlags::CLOEXEC) else { continue };
+        let Ok(connection) = rustix::net::accept_with(listener, SocketFlags::CLOEXEC) else {
+            continue;
+        };
         let mut command = users.command(users.analyser, program);
         command.stdin(Stdio::from(connection)).stdout(Stdio::null());
         children.retain_mut(|child: &mut std::process::Child| matches!(child.try_wait(), Ok(None)));

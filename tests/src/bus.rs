@@ -54,7 +54,12 @@ pub(crate) fn start(folders: &Folders, users: &Users, log: &Path) -> anyhow::Res
     let path = folders.path("bus.conf");
     std::fs::write(&path, config)?;
     let mut command = Command::new("dbus-daemon");
-    command.arg(format!("--config-file={}", path.display())).args(["--nofork", "--nopidfile", "--print-address=1"]);
-    let (process, address) = Process::first_line("dbus-daemon", command, log).context("package dbus is needed")?;
+    command.arg(format!("--config-file={}", path.display())).args([
+        "--nofork",
+        "--nopidfile",
+        "--print-address=1",
+    ]);
+    let (process, address) =
+        Process::first_line("dbus-daemon", command, log).context("package dbus is needed")?;
     Ok((process, address))
 }

@@ -55,7 +55,11 @@ impl Client {
         let station = StationProxy::new(&connection).await?;
         let watch = Watch::new(&connection).await?;
         station.open_agent_session(agent, HashMap::new()).await?;
-        Ok(Self { connection, station, watch })
+        Ok(Self {
+            connection,
+            station,
+            watch,
+        })
     }
 
     /// The bus connection.
@@ -65,12 +69,15 @@ impl Client {
 
     /// The id of a device of that kind, as soon as it is ready.
     pub async fn device(&self, modality: &str) -> anyhow::Result<String> {
-        let objects = recueil_bus::ObjectManagerProxy::new(&self.connection, recueil_bus::NAME, recueil_bus::ROOT);
+        let objects =
+            recueil_bus::ObjectManagerProxy::new(&self.connection, recueil_bus::NAME, recueil_bus::ROOT);
         let objects = objects.await?;
         let found = async {
             loop {
                 for path in objects.get_managed_objects().await?.into_keys() {
-                    let Ok(device) = DeviceProxy::new(&self.connection, path.clone()).await else { continue };
+                    let Ok(device) = DeviceProxy::new(&self.connection, path.clone()).await else {
+                        continue;
+                    };
                     if !path.as_str().contains("/devices/") || device.state().await? != "ready" {
                         continue;
                     }
@@ -81,7 +88,9 @@ impl Client {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(WAIT_MAX, found).await.with_context(|| format!("no {modality} became ready"))?
+        tokio::time::timeout(WAIT_MAX, found)
+            .await
+            .with_context(|| format!("no {modality} became ready"))?
     }
 
     /// Opens a draft.
@@ -113,7 +122,8 @@ impl Client {
         device: &str,
         document: Option<&str>,
     ) -> anyhow::Result<Captured> {
-        self.capture_with(dossier, step, device, document, true, false).await
+        self.capture_with(dossier, step, device, document, true, false)
+            .await
     }
 
     /// The same, with the choices open: tries by themselves, previews read.
@@ -134,13 +144,22 @@ impl Client {
         } else {
             None
         };
-        let (view, guidance) = self.until(&path, |view| !view.allowed.contains(&"cancel".to_owned()) && over(view)).await?;
+        let (view, guidance) = self
+            .until(&path, |view| {
+                !view.allowed.contains(&"cancel".to_owned()) && over(view)
+            })
+            .await?;
         let results = capture.results().await?;
         let previews = match reader {
             Some(reader) => reader.await?,
             None => Vec::new(),
         };
-        Ok(Captured { view, guidance, results, previews })
+        Ok(Captured {
+            view,
+            guidance,
+            results,
+            previews,
+        })
     }
 
     /// Starts a capture; gives its path.
@@ -156,7 +175,11 @@ impl Client {
         if let Some(document) = document {
             options.insert("document".to_owned(), text(document)?);
         }
-        Ok(dossier.dossier.start_capture(step, device, options).await?.to_string())
+        Ok(dossier
+            .dossier
+            .start_capture(step, device, options)
+            .await?
+            .to_string())
     }
 
     /// Reads news until a capture is as wanted; gives it with the guidance on the way.
@@ -176,7 +199,9 @@ impl Client {
             }
             bail!("the bus ended")
         };
-        let view = tokio::time::timeout(WAIT_MAX, wait).await.context("the capture does not come to its end")??;
+        let view = tokio::time::timeout(WAIT_MAX, wait)
+            .await
+            .context("the capture does not come to its end")??;
         Ok((view, guidance))
     }
 
@@ -227,7 +252,9 @@ fn read_previews(mut stream: std::os::unix::net::UnixStream) -> Vec<(u32, u32, V
     let mut pictures = Vec::new();
     let mut header = [0; recueil_wire::analyser::PreviewHeader::LEN];
     while stream.read_exact(&mut header).is_ok() {
-        let Some(header) = recueil_wire::analyser::PreviewHeader::decode(&header) else { break };
+        let Some(header) = recueil_wire::analyser::PreviewHeader::decode(&header) else {
+            break;
+        };
         let mut pixels = vec![0; usize::try_from(header.len).unwrap_or_default()];
         if stream.read_exact(&mut pixels).is_err() {
             break;

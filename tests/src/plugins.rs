@@ -18,10 +18,18 @@ pub(crate) fn install_simulator(plugins_dir: &Path) -> anyhow::Result<PathBuf> {
         .context("the manifest names its library")?;
     let bytes = std::fs::read(binary("librecueil_plugin_simulator.so")?)?;
     let empty = "sha256 = \"\"";
-    anyhow::ensure!(template.contains(empty), "the manifest leaves the digest to the packaging");
+    anyhow::ensure!(
+        template.contains(empty),
+        "the manifest leaves the digest to the packaging"
+    );
     let sha256 = recueil_dossier::sha256_hex(&bytes);
     write(&dir.join(library), &bytes)?;
-    write(&dir.join("plugin.toml"), template.replace(empty, &format!("sha256 = \"{sha256}\"")).as_bytes())?;
+    write(
+        &dir.join("plugin.toml"),
+        template
+            .replace(empty, &format!("sha256 = \"{sha256}\""))
+            .as_bytes(),
+    )?;
     for folder in [plugins_dir, &dir] {
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?;
     }
@@ -30,5 +38,8 @@ pub(crate) fn install_simulator(plugins_dir: &Path) -> anyhow::Result<PathBuf> {
 
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     std::fs::write(path, bytes)?;
-    Ok(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))?)
+    Ok(std::fs::set_permissions(
+        path,
+        std::fs::Permissions::from_mode(0o644),
+    )?)
 }

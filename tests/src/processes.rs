@@ -21,7 +21,12 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a service and waits for its `READY=1`.
-    pub(crate) fn notify(name: &str, mut command: Command, run_dir: &Path, log: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn notify(
+        name: &str,
+        mut command: Command,
+        run_dir: &Path,
+        log: &Path,
+    ) -> anyhow::Result<Self> {
         let path = run_dir.join(format!("{name}.notify"));
         let notify = UnixDatagram::bind(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666))?;
@@ -60,19 +65,30 @@ impl Process {
     fn spawn(name: &str, mut command: Command, log: &Path) -> anyhow::Result<Self> {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
         command.stderr(Stdio::from(file)).env("RUST_LOG", "info");
-        let child = command.spawn().with_context(|| format!("{name} cannot be started"))?;
-        Ok(Self { name: name.to_owned(), child })
+        let child = command
+            .spawn()
+            .with_context(|| format!("{name} cannot be started"))?;
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+        })
     }
 
     /// Ends it as a service manager would, by force after a while.
     pub(crate) fn stop(&mut self) {
         let Ok(None) = self.child.try_wait() else { return };
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw) {
-            drop(rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+        if let Some(pid) = i32::try_from(self.child.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+        {
+            let _ended_already = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             if let Ok(pidfd) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
                 let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
-                let grace = rustix::event::Timespec { tv_sec: 5, tv_nsec: 0 };
-                drop(rustix::event::poll(&mut fds, Some(&grace)));
+                let grace = rustix::event::Timespec {
+                    tv_sec: 5,
+                    tv_nsec: 0,
+                };
+                let _by_force_otherwise = rustix::event::poll(&mut fds, Some(&grace));
             }
         }
         drop(self.child.kill());
@@ -87,7 +103,9 @@ impl Drop for Process {
 }
 
 fn has_ready(message: &[u8]) -> bool {
-    message.split(|byte| *byte == b'\n').any(|line| line == b"READY=1")
+    message
+        .split(|byte| *byte == b'\n')
+        .any(|line| line == b"READY=1")
 }
 
 fn tail(log: &Path) -> String {

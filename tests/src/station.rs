@@ -29,7 +29,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { polkit: false, cert: true, devices: true }
+        Self {
+            polkit: false,
+            cert: true,
+            devices: true,
+        }
     }
 }
 
@@ -49,7 +53,7 @@ pub struct Station {
     hardware: Option<Process>,
     courier: Option<Process>,
     cert: Option<Process>,
-    bus: Option<Process>,
+    _bus: Process,
     options: Options,
     folders: Folders,
 }
@@ -73,7 +77,7 @@ impl Station {
             hardware: None,
             courier: None,
             cert: None,
-            bus: Some(bus),
+            _bus: bus,
             options,
             folders,
         };
@@ -89,7 +93,11 @@ impl Station {
             station.start_hardware()?;
         }
         let analyser = binary("recueil-analyser")?;
-        station.activator = Some(Activator::start(&station.folders.path("run/analyser.sock"), users, analyser)?);
+        station.activator = Some(Activator::start(
+            &station.folders.path("run/analyser.sock"),
+            users,
+            analyser,
+        )?);
         station.start_recueild()?;
         Ok(station)
     }
@@ -128,7 +136,10 @@ impl Station {
     pub fn show(&self, device: &str, presentations: &[Value]) -> anyhow::Result<()> {
         let command = json!({"command": "next", "device": device, "presentations": presentations});
         let answer = self.hardware(&command)?;
-        anyhow::ensure!(answer.get("ok") == Some(&json!(true)), "the hardware refuses: {answer}");
+        anyhow::ensure!(
+            answer.get("ok") == Some(&json!(true)),
+            "the hardware refuses: {answer}"
+        );
         Ok(())
     }
 
@@ -146,7 +157,13 @@ impl Station {
     }
 
     fn make_folders(&self) -> anyhow::Result<()> {
-        let Users { recueil, host, courier, hardware, .. } = self.users;
+        let Users {
+            recueil,
+            host,
+            courier,
+            hardware,
+            ..
+        } = self.users;
         let folder = |name, user, group, mode| self.folders.folder(name, user, group, mode).map(drop);
         folder("state", recueil, recueil, 0o700)?;
         folder("ready", recueil, courier, 0o2750)?;
@@ -166,7 +183,9 @@ impl Station {
         anyhow::ensure!(status.success(), "recueil-cert init failed");
         // What the station gets lies outside CERT's folder, each key with its service.
         let station = dir.join("station");
-        let keys = self.folders.folder("keys", self.users.recueil, self.users.recueil, 0o755)?;
+        let keys = self
+            .folders
+            .folder("keys", self.users.recueil, self.users.recueil, 0o755)?;
         for (name, user) in [
             ("seal.key", self.users.recueil),
             ("encryption.key", self.users.recueil),
@@ -178,8 +197,17 @@ impl Station {
         for name in ["seal.crt", "encryption.crt", "tls.crt"] {
             std::fs::copy(station.join(name), keys.join(name))?;
         }
-        for name in ["tls-root", "cert-encryption", "escrow", "cert-root", "receipt-root"] {
-            std::fs::copy(station.join(format!("trust/{name}.crt")), keys.join(format!("{name}.crt")))?;
+        for name in [
+            "tls-root",
+            "cert-encryption",
+            "escrow",
+            "cert-root",
+            "receipt-root",
+        ] {
+            std::fs::copy(
+                station.join(format!("trust/{name}.crt")),
+                keys.join(format!("{name}.crt")),
+            )?;
         }
         self.folders.give_tree(&dir, self.users.cert)
     }
@@ -218,12 +246,20 @@ impl Station {
             "state_dir": at("courier"),
             "station": STATION,
         });
-        if let (Some(recueild), Some(courier), true) =
-            (recueild.as_object_mut(), courier.as_object_mut(), self.options.cert)
-        {
+        if let (Some(recueild), Some(courier), true) = (
+            recueild.as_object_mut(),
+            courier.as_object_mut(),
+            self.options.cert,
+        ) {
             recueild.insert("keys".to_owned(), keys);
             courier.extend([
-                ("url".to_owned(), json!(format!("https://{}", self.cert_address.as_deref().unwrap_or_default()))),
+                (
+                    "url".to_owned(),
+                    json!(format!(
+                        "https://{}",
+                        self.cert_address.as_deref().unwrap_or_default()
+                    )),
+                ),
                 ("tls_key".to_owned(), json!(key("tls.key"))),
                 ("tls_certificate".to_owned(), json!(key("tls.crt"))),
                 ("tls_roots".to_owned(), json!([key("tls-root.crt")])),
@@ -244,7 +280,10 @@ impl Station {
             },
             "courier": courier,
         });
-        Ok(std::fs::write(self.folders.path("recueil.toml"), toml::to_string(&config)?)?)
+        Ok(std::fs::write(
+            self.folders.path("recueil.toml"),
+            toml::to_string(&config)?,
+        )?)
     }
 
     fn log(&self, name: &str) -> PathBuf {
@@ -253,7 +292,10 @@ impl Station {
 
     fn service(&self, user: User, name: &str, arguments: &[&str]) -> anyhow::Result<Process> {
         let mut command = self.users.command(user, &binary(name)?);
-        command.arg("--config").arg(self.folders.path("recueil.toml")).args(arguments);
+        command
+            .arg("--config")
+            .arg(self.folders.path("recueil.toml"))
+            .args(arguments);
         Process::notify(name, command, &self.folders.path("run"), &self.log(name))
     }
 
@@ -291,7 +333,10 @@ impl Station {
 
     /// Starts `recueild`.
     pub fn start_recueild(&mut self) -> anyhow::Result<()> {
-        let (client, own) = (self.users.client.0.to_string(), rustix::process::geteuid().as_raw().to_string());
+        let (client, own) = (
+            self.users.client.0.to_string(),
+            rustix::process::geteuid().as_raw().to_string(),
+        );
         let mut arguments = vec!["--private-bus", self.address.as_str()];
         if !self.options.polkit {
             arguments.extend(["--allow-uid", &client, "--allow-uid", &own]);
@@ -319,20 +364,37 @@ impl Station {
 
     fn start_hardware(&mut self) -> anyhow::Result<()> {
         let control = self.folders.path("run/hardware.sock");
-        self.folders.folder("run", self.users.hardware, self.users.hardware, 0o777)?;
-        let mut command = self.users.command(self.users.hardware, &binary("recueil-virtual")?);
-        command.arg("--images").arg(fixtures("images")).arg("--sockets").arg(self.folders.path("devices"));
+        self.folders
+            .folder("run", self.users.hardware, self.users.hardware, 0o777)?;
+        let mut command = self
+            .users
+            .command(self.users.hardware, &binary("recueil-virtual")?);
+        command
+            .arg("--images")
+            .arg(fixtures("images"))
+            .arg("--sockets")
+            .arg(self.folders.path("devices"));
         command.arg("--control").arg(&control);
-        let (process, _ready) = Process::first_line("recueil-virtual", command, &self.log("recueil-virtual"))?;
+        let (process, _ready) =
+            Process::first_line("recueil-virtual", command, &self.log("recueil-virtual"))?;
         self.hardware = Some(process);
         Ok(())
     }
 
     /// What the services logged, for a test that failed.
     pub fn logs(&self) -> String {
-        let names = ["recueild", "recueil-hostd", "recueil-courier", "recueil-cert", "recueil-virtual"];
+        let names = [
+            "recueild",
+            "recueil-hostd",
+            "recueil-courier",
+            "recueil-cert",
+            "recueil-virtual",
+        ];
         let parts = names.map(|name| {
-            format!("--- {name}\n{}", std::fs::read_to_string(self.log(name)).unwrap_or_default())
+            format!(
+                "--- {name}\n{}",
+                std::fs::read_to_string(self.log(name)).unwrap_or_default()
+            )
         });
         parts.join("\n")
     }
@@ -360,6 +422,10 @@ fn talk(socket: &Path, command: &Value) -> anyhow::Result<Value> {
 fn find(dir: &Path, wanted: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
     std::fs::read_dir(dir).ok()?.flatten().find_map(|entry| {
         let path = entry.path();
-        if path.is_dir() { find(&path, wanted) } else { wanted(&path).then_some(path) }
+        if path.is_dir() {
+            find(&path, wanted)
+        } else {
+            wanted(&path).then_some(path)
+        }
     })
 }

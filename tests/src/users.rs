@@ -31,6 +31,9 @@ pub struct Users {
 impl Users {
     /// Numbers that no distribution gives to anybody.
     const FIRST: u32 = 64_210;
+    /// dbus-daemon refuses users it does not find in the user database, so the two that speak on the bus are
+    /// `uucp` and `news` of Debian's base-passwd, which every Debian has and nothing here uses.
+    const ON_BUS: [User; 2] = [User(10), User(9)];
 
     /// Separate users for root, ourselves otherwise.
     pub fn choose() -> Self {
@@ -49,14 +52,15 @@ impl Users {
             };
         }
         let user = |number| User(Self::FIRST + number);
+        let [recueil, client] = Self::ON_BUS;
         Self {
-            recueil: user(0),
+            recueil,
             host: user(1),
             analyser: user(2),
             courier: user(3),
             hardware: user(4),
             cert: user(5),
-            client: user(6),
+            client,
             separate: true,
         }
     }
@@ -80,7 +84,9 @@ impl Users {
         } else {
             Command::new(program)
         };
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command
     }
 }

@@ -23,13 +23,25 @@ async fn journey(station: &Station) -> anyhow::Result<()> {
     dossier.dossier.seal().await?;
     let (status, provisional) = dossier.dossier.recepisse("fr").await?;
     assert_eq!((status.as_str(), provisional.demande), ("provisional", None));
-    assert!(dossier.dossier.items().await.is_err(), "the station cannot read what it sealed");
+    assert!(
+        dossier.dossier.items().await.is_err(),
+        "the station cannot read what it sealed"
+    );
 
     let ingested = client.until_state(&dossier, "in-instruction").await?;
     let demande = ingested.demande.context("CERT's number came with R2")?;
     let (status, final_one) = dossier.dossier.recepisse("fr").await?;
-    assert_eq!((status.as_str(), final_one.demande.as_deref()), ("final", Some(demande.as_str())));
-    let kinds: Vec<_> = dossier.dossier.receipts().await?.into_iter().map(|receipt| receipt.kind).collect();
+    assert_eq!(
+        (status.as_str(), final_one.demande.as_deref()),
+        ("final", Some(demande.as_str()))
+    );
+    let kinds: Vec<_> = dossier
+        .dossier
+        .receipts()
+        .await?
+        .into_iter()
+        .map(|receipt| receipt.kind)
+        .collect();
     assert_eq!(kinds, ["R1", "R2"]);
     opens_with_openssl(station, &dossier)?;
 
@@ -48,19 +60,37 @@ async fn collect(station: &Station, client: &mut Client) -> anyhow::Result<Follo
     let reader = client.device("fingerprint").await?;
     let dossier = client.open("deposit", "cni-adulte", None).await?;
 
-    let summary = json!({"kind": "page", "title": "Récapitulatif", "code": "https://predemande.example/?n=VALID12345"});
+    let summary =
+        json!({"kind": "page", "title": "Récapitulatif", "code": "https://predemande.example/?n=VALID12345"});
     station.show("flatbed", &[json!({"glass": summary})])?;
-    let page = client.capture(&dossier, "pieces", &scanner, Some("recapitulatif")).await?;
+    let page = client
+        .capture(&dossier, "pieces", &scanner, Some("recapitulatif"))
+        .await?;
     assert_eq!(page.view.state, "completed", "{page:?}");
-    let number = page.results.iter().find_map(|result| result.get("pre-demande")).context("no number on the page")?;
+    let number = page
+        .results
+        .iter()
+        .find_map(|result| result.get("pre-demande"))
+        .context("no number on the page")?;
     let (status, refused) = dossier.dossier.fetch_pre_demande(number).await?;
-    assert_eq!((status.as_str(), refused.as_slice()), ("validated", [].as_slice()));
+    assert_eq!(
+        (status.as_str(), refused.as_slice()),
+        ("validated", [].as_slice())
+    );
     dossier.dossier.set_field("motif", "premiere-demande").await?;
 
-    station.show("flatbed", &[json!({"glass": {"kind": "page", "title": "Facture"}})])?;
-    let bill = client.capture(&dossier, "pieces", &scanner, Some("justificatif-domicile")).await?;
+    station.show(
+        "flatbed",
+        &[json!({"glass": {"kind": "page", "title": "Facture"}})],
+    )?;
+    let bill = client
+        .capture(&dossier, "pieces", &scanner, Some("justificatif-domicile"))
+        .await?;
     assert_eq!(bill.view.state, "completed", "{bill:?}");
-    dossier.dossier.record_decision("acte-naissance", "absent", "comedec").await?;
+    dossier
+        .dossier
+        .record_decision("acte-naissance", "absent", "comedec")
+        .await?;
 
     station.show("flatbed", &[json!({"glass": {"kind": "photo"}})])?;
     let photo = client.capture(&dossier, "photo", &scanner, None).await?;
@@ -85,9 +115,15 @@ async fn collect(station: &Station, client: &mut Client) -> anyhow::Result<Follo
 async fn hand_over(station: &Station, client: &mut Client, demande: &str) -> anyhow::Result<()> {
     let scanner = client.device("scanner").await?;
     let remise = client.open("hand-over", "remise-cni", Some(demande)).await?;
-    remise.dossier.record_decision("ancien-titre", "sans-objet", "").await?;
+    remise
+        .dossier
+        .record_decision("ancien-titre", "sans-objet", "")
+        .await?;
     remise.dossier.set_field("numero-titre", "X4RTBPFW4").await?;
-    remise.dossier.record_decision("comparaison", "conforme", "").await?;
+    remise
+        .dossier
+        .record_decision("comparaison", "conforme", "")
+        .await?;
     station.show("flatbed", &[json!({"glass": {"kind": "signature"}})])?;
     let signature = client.capture(&remise, "signature", &scanner, None).await?;
     assert_eq!(signature.view.state, "completed", "{signature:?}");
@@ -134,7 +170,12 @@ for name, data in (("m", manifest), ("s", archive.read("META-INF/signature001.p7
 subprocess.run(["openssl", "cms", "-verify", "-cades", "-binary", "-inform", "DER", "-in", f"{container}.s",
     "-content", f"{container}.m", "-CAfile", root, "-purpose", "any", "-out", "/dev/null"], check=True)
 "#;
-    let status = Command::new("python3").arg("-c").arg(script).arg(container).arg(root).status()?;
+    let status = Command::new("python3")
+        .arg("-c")
+        .arg(script)
+        .arg(container)
+        .arg(root)
+        .status()?;
     anyhow::ensure!(status.success(), "the container does not hold together");
     Ok(())
 }

@@ -10,7 +10,11 @@ use std::process::ExitCode;
 
 /// Every verb: its name, what it does, and the code.
 const VERBS: &[(&str, &str, fn(&[String]) -> anyhow::Result<()>)] = &[
-    ("demo", "an application from its QR code to receipt and hand-over [--out DIR]", demo::run),
+    (
+        "demo",
+        "an application from its QR code to receipt and hand-over [--out DIR]",
+        demo::run,
+    ),
     ("test", "every test that CI runs", test::run),
     ("bench", "speed and memory beside rivals, as ratios", bench::run),
 ];
@@ -25,7 +29,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let Some((_, _, verb)) = VERBS.iter().find(|(verb, _, _)| verb == name) else {
-        run::say(&format!("there is no verb {name}; `cargo xtask` alone lists them"));
+        run::say(&format!(
+            "there is no verb {name}; `cargo xtask` alone lists them"
+        ));
         return ExitCode::from(2);
     };
     match verb(rest) {

@@ -25,8 +25,13 @@ pub(crate) const TESTS: &[&str] = &[
 
 /// Installs what is missing, or says what a person must install.
 pub(crate) fn install(wanted: &[&[&str]]) -> anyhow::Result<()> {
-    let missing: Vec<&str> =
-        wanted.iter().copied().flatten().copied().filter(|package| !is_installed(package)).collect();
+    let missing: Vec<&str> = wanted
+        .iter()
+        .copied()
+        .flatten()
+        .copied()
+        .filter(|package| !is_installed(package))
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -40,8 +45,11 @@ pub(crate) fn install(wanted: &[&[&str]]) -> anyhow::Result<()> {
     };
     say(&format!("installing what is missing: {}", missing.join(" ")));
     let apt = |arguments: &[&str]| {
-        let words: Vec<&str> =
-            sudo.iter().copied().chain(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]).collect();
+        let words: Vec<&str> = sudo
+            .iter()
+            .copied()
+            .chain(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"])
+            .collect();
         let mut command = Command::new(words.first().copied().unwrap_or("env"));
         command.args(words.get(1..).unwrap_or_default()).args(arguments);
         command
@@ -53,10 +61,15 @@ pub(crate) fn install(wanted: &[&[&str]]) -> anyhow::Result<()> {
 
 /// Whether we run as root, and so may give each service its own user.
 pub(crate) fn is_root() -> bool {
-    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+    Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
 fn is_installed(package: &str) -> bool {
-    let output = Command::new("dpkg-query").args(["-W", "-f=${db:Status-Status}", package]).output();
+    let output = Command::new("dpkg-query")
+        .args(["-W", "-f=${db:Status-Status}", package])
+        .output();
     output.is_ok_and(|output| output.stdout == b"installed")
 }

@@ -28,9 +28,14 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 /// Runs a command that must succeed, and says which.
 pub(crate) fn succeed(command: &mut Command) -> anyhow::Result<()> {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let line = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    let line = words
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ");
     say(&format!("+ {line}"));
-    let status = command.status().with_context(|| format!("{line}: cannot be started"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("{line}: cannot be started"))?;
     if !status.success() {
         bail!("{line}: {status}");
     }
@@ -46,7 +51,10 @@ pub(crate) fn exists(program: &str, argument: &str) -> bool {
 /// Installs a cargo tool where it is missing.
 pub(crate) fn cargo_tool(name: &str, version: &str) -> anyhow::Result<()> {
     let subcommand = name.strip_prefix("cargo-").unwrap_or(name);
-    if cargo(&[subcommand, "--version"]).output().is_ok_and(|output| output.status.success()) {
+    if cargo(&[subcommand, "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
         return Ok(());
     }
     succeed(&mut cargo(&["install", "--locked", "--version", version, name]))

@@ -13,8 +13,23 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     cargo_tool("cargo-deny", "0.20.2")?;
     succeed(&mut cargo(&["fmt", "--all", "--check"]))?;
     // `advisories` asks a server that a bare machine may not reach.
-    succeed(&mut cargo(&["deny", "--config", ".cargo/deny.toml", "check", "bans", "licenses", "sources"]))?;
-    succeed(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    succeed(&mut cargo(&[
+        "deny",
+        "--config",
+        ".cargo/deny.toml",
+        "check",
+        "bans",
+        "licenses",
+        "sources",
+    ]))?;
+    succeed(&mut cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
     // Stories start the programs themselves, so all are built first.
     succeed(&mut cargo(&["build", "--workspace"]))?;
     let tested = succeed(cargo(&["nextest", "run", "--workspace"]).args(arguments));
@@ -27,13 +42,18 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
 /// The ten slowest tests and the counts, from the report of nextest.
 fn slowest() -> anyhow::Result<String> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
-    let report = std::fs::read_to_string(target.join("nextest/default/junit.xml")).context("no test report")?;
+    let report =
+        std::fs::read_to_string(target.join("nextest/default/junit.xml")).context("no test report")?;
     let mut tests: Vec<(f64, &str)> = report
         .split("<testcase ")
         .skip(1)
         .filter_map(|case| Some((attribute(case, "time")?.parse().ok()?, attribute(case, "name")?)))
         .collect();
-    let failed = report.split("<testcase ").skip(1).filter(|case| case.contains("<failure")).count();
+    let failed = report
+        .split("<testcase ")
+        .skip(1)
+        .filter(|case| case.contains("<failure"))
+        .count();
     tests.sort_by(|left, right| right.0.total_cmp(&left.0));
     let mut text = "the ten slowest tests:\n".to_owned();
     for (seconds, name) in tests.iter().take(10) {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use recueil_bus::{Code, Detail, Error};
+use recueil_bus::{Code, Detail, Error, Reply};
 use recueil_dossier::{FingerPosition, Guidance, Item, MediaType};
 use recueil_wire::analyser::{Assessment, FromAnalyser, Pick, Task, ToAnalyser};
 use recueil_wire::devices::{AreaUm, CaptureParams, Failure, FailureCode, Modality, Notice};
@@ -18,8 +18,8 @@ use super::{Order, Scan, Subject, Tools};
 use crate::analyser::Analyser;
 use crate::devices::device_error;
 
-/// `RCL_EV_REMOVE`: the finger was lifted.
-const EVENT_REMOVE: u32 = 3;
+/// `RCL_EV_LIFTED_EARLY`: the hand was lifted before the picture was taken.
+const EVENT_LIFTED_EARLY: u32 = 10;
 /// The analyser measures a try within this time, a slow machine included.
 const ASSESS_MAX: Duration = Duration::from_secs(30);
 
@@ -65,9 +65,10 @@ impl<'t> Session<'t> {
         })?;
         // Before `open`, so that no news of this session is missed.
         let notices = tools.devices.subscribe();
+        let mut asked = None;
         let analyser = tokio::select! {
             analyser = Analyser::start(&tools.config.analyser) => analyser?,
-            () = cancelled(control) => return Err(by_client()),
+            () = cancelled(control, &mut asked) => return Err(by_client()),
         };
         let frames = tools.devices.open(&order.device.id).await?;
         let session = Self {
@@ -83,6 +84,9 @@ impl<'t> Session<'t> {
         if let Err(error) = begun {
             drop(session.close().await);
             return Err(error);
+        }
+        if let Some(reply) = asked {
+            drop(reply.send(session.preview().await));
         }
         Ok(session)
     }
@@ -183,7 +187,7 @@ impl<'t> Session<'t> {
                 },
                 notice = self.notices.recv(), if over.is_none() => match notice {
                     Ok(Notice::Progress { device, event, .. }) if device == self.device => {
-                        lifted |= event == EVENT_REMOVE;
+                        lifted |= event == EVENT_LIFTED_EARLY;
                     }
                     Ok(Notice::HostEnded { device, failure }) if device == self.device => {
                         return Err(device_error(&failure));
@@ -307,17 +311,12 @@ async fn listen(
     }
 }
 
-/// Waits for the client to give up.
-async fn cancelled(control: &mut Control) {
+/// Waits for the client to give up; keeps its wish for previews, the last if there are several.
+async fn cancelled(control: &mut Control, asked: &mut Option<Reply<OwnedFd>>) {
     loop {
         match control.told().await {
             Told::Cancel => return,
-            Told::Preview(reply) => {
-                drop(reply.send(Err(Error::new(
-                    Code::WrongState,
-                    "the capture is starting; ask again",
-                ))));
-            }
+            Told::Preview(reply) => *asked = Some(reply),
             Told::Go(_) => {}
         }
     }

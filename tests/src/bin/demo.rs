@@ -1,3 +1,0 @@
-//! Whole stories on a private bus with real processes.
-
-fn main() {}
