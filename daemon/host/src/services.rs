@@ -18,8 +18,9 @@ use crate::layout::Layout;
 use crate::log::{LogBudget, Rate, SHORT_LINE_MAX_CHARS, printable};
 use crate::refusal::{NOT_RUNNING, Refusal};
 
-/// Broken rules told in the life of a process; who breaks more is known well enough.
-const MISBEHAVIOURS_MAX: u32 = 64;
+/// Broken rules told in the life of a process, the plugin's and the analyser's; who breaks more is known well
+/// enough.
+const COMPLAINTS_MAX: u32 = 64;
 /// Events a second; a person cannot follow more.
 const EVENTS_A_SECOND_MAX: u32 = 100;
 
@@ -37,7 +38,7 @@ pub(crate) struct Services {
     events: Mutex<Rate>,
     explanation: Mutex<Explanation>,
     has_seen_a_frame: AtomicBool,
-    misbehaviours: AtomicU32,
+    complaints: AtomicU32,
 }
 
 /// What the plugin said of the error that it is about to return.
@@ -59,7 +60,7 @@ impl Services {
             events: Mutex::new(Rate::new(EVENTS_A_SECOND_MAX)),
             explanation: Mutex::new(Explanation::default()),
             has_seen_a_frame: AtomicBool::new(false),
-            misbehaviours: AtomicU32::new(0),
+            complaints: AtomicU32::new(0),
         }
     }
 
@@ -83,11 +84,15 @@ impl Services {
 
     /// Says which rule was broken.
     pub(crate) fn misbehaved(&self, rule: &str) {
-        if self.misbehaviours.fetch_add(1, Ordering::Relaxed) < MISBEHAVIOURS_MAX {
+        if self.may_complain() {
             self.tell(&FromHost::Misbehaved {
                 rule: rule.to_owned(),
             });
         }
+    }
+
+    fn may_complain(&self) -> bool {
+        self.complaints.fetch_add(1, Ordering::Relaxed) < COMPLAINTS_MAX
     }
 
     /// `host->log`.
@@ -234,7 +239,9 @@ impl Services {
                 abi::RCL_E_INVALID
             }
             Refusal::NoReader(why) => {
-                self.note(abi::RCL_LOG_ERROR, why);
+                if self.may_complain() {
+                    self.note(abi::RCL_LOG_ERROR, why);
+                }
                 abi::RCL_E_CANCELLED
             }
         }

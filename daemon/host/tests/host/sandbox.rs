@@ -45,6 +45,27 @@ fn a_plugin_reaches_no_file_no_network_and_no_other_process() -> Result {
 }
 
 #[test]
+fn the_process_gains_no_rights_leaves_no_core_and_has_few_descriptors() -> Result {
+    let (hostd, _analyser) = Hostd::ready(&Plugin::compile("good")?)?;
+    let status = hostd.proc("status")?;
+    let is = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.map(str::trim)
+    };
+    assert_eq!(is("NoNewPrivs:"), Some("1"));
+    assert_eq!(is("Seccomp:"), Some("2"), "a filter (proc_pid_status(5))");
+    assert_eq!(is("Umask:"), Some("0077"));
+    let limits = hostd.proc("limits")?;
+    let limit = |name: &str| {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name));
+        line.map(|values| values.split_whitespace().take(2).collect::<Vec<_>>())
+    };
+    assert_eq!(limit("Max core file size"), Some(vec!["0", "0"]));
+    assert_eq!(limit("Max open files"), Some(vec!["64", "64"]));
+    Ok(())
+}
+
+#[test]
 fn a_plugin_gets_no_more_memory_than_its_manifest_says() -> Result {
     let (hostd, _analyser) = Hostd::ready(&Plugin::compile("greedy")?)?;
     hostd.capture(1)?;

@@ -164,6 +164,14 @@ impl Hostd {
         Ok(self.control()?.send(message, &[])?)
     }
 
+    /// A file of the host's in `/proc`.
+    pub(crate) fn proc(&self, name: &str) -> Result<String> {
+        Ok(std::fs::read_to_string(format!(
+            "/proc/{}/{name}",
+            self.child.id()
+        ))?)
+    }
+
     pub(crate) fn say_garbage(&self) -> Result {
         Ok(self.control()?.send(&"garbage", &[])?)
     }
