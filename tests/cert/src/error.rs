@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Why the simulator cannot go on. What is wrong with a *parcel* is a [`Refusal`] instead: it is answered.
+/// Why the simulator cannot go on. What is wrong with a *parcel* is a refusal instead: it is answered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
