@@ -321,7 +321,22 @@ fn number(pair: &[u8]) -> Option<i8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_input_makes_it_panic(inside in prop::collection::vec(any::<u8>(), 0..120)) {
+            let data = element(SEQUENCE, &[VERSION_1, &inside]);
+            let cms = element(SEQUENCE, &[oid::SIGNED_DATA, &element(CONTEXT_0, &[&data])]);
+            prop_assert!(verify(&cms, None, Party::Station).is_err());
+            prop_assert!(verify(&inside, None, Party::Station).is_err());
+            let mut attributes = Reader::new(&inside);
+            while attributes.read(SEQUENCE, "").is_ok() {}
+            prop_assert!(Attributes::parse(Reader::new(&inside)).is_err());
+        }
+    }
 
     #[test]
     fn times_are_written_as_they_are_read() {

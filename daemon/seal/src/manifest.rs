@@ -5,7 +5,7 @@ use std::io;
 
 use jiff::Timestamp;
 use recueil_dossier::{DossierId, Draft, StationId, hex};
-use ring::digest::{SHA256, digest};
+use ring::digest::Digest;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -82,7 +82,7 @@ impl Manifest {
 
     /// Reads `dossier.json` back and compares it with what was to be written and with the entries beside it.
     /// Measured qualities are left to the digest: a decimal number does not come back to the last bit.
-    pub(crate) fn self_check(&self, json: &[u8], items: &[Entry<'_>]) -> Result<(), Error> {
+    pub(crate) fn self_check(&self, json: &[u8], items: &[(Entry<'_>, Digest)]) -> Result<(), Error> {
         let read: Self =
             serde_json::from_slice(json).map_err(|_| Error::SelfCheck("dossier.json cannot be read"))?;
         let head = |of: &Self| {
@@ -98,11 +98,11 @@ impl Manifest {
             return Err(Error::SelfCheck("dossier.json says something else"));
         }
         let mut records = read.content.items.values();
-        let has_entry = |entry: &Entry<'_>| {
+        let has_entry = |(entry, sha256): &(Entry<'_>, Digest)| {
             records.next().is_some_and(|record| {
                 record.file_name() == entry.name
                     && usize::try_from(record.len_bytes) == Ok(entry.data.len())
-                    && record.sha256 == hex(digest(&SHA256, entry.data).as_ref())
+                    && record.sha256 == hex(sha256.as_ref())
             })
         };
         let are_all_there = items.iter().all(has_entry) && records.next().is_none();
@@ -126,10 +126,10 @@ impl io::Write for Counter {
     }
 }
 
-/// The `ASiCManifest` (ETSI EN 319 162-1 annex A.4) over these files (name, SHA-256 in standard base64).
+/// The `ASiCManifest` (ETSI EN 319 162-1 annex A.4) over these files (name, SHA-256).
 ///
 /// Names are those of [`crate::container`], so nothing needs escaping.
-pub(crate) fn asic_manifest<N: AsRef<str>>(files: impl Iterator<Item = (N, String)>) -> String {
+pub(crate) fn asic_manifest<N: AsRef<str>>(files: impl Iterator<Item = (N, Digest)>) -> String {
     let mut xml = String::from(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <asic:ASiCManifest xmlns:asic=\"http://uri.etsi.org/02918/v1.2.1#\" \
@@ -141,7 +141,7 @@ pub(crate) fn asic_manifest<N: AsRef<str>>(files: impl Iterator<Item = (N, Strin
         "<asic:SigReference URI=\"{SIGNATURE_NAME}\" MimeType=\"application/pkcs7-signature\"/>"
     );
     for (name, sha256) in files {
-        let name = name.as_ref();
+        let (name, sha256) = (name.as_ref(), base64(sha256.as_ref()));
         let _infallible = writeln!(
             xml,
             "<asic:DataObjectReference URI=\"{name}\">\
@@ -153,11 +153,7 @@ pub(crate) fn asic_manifest<N: AsRef<str>>(files: impl Iterator<Item = (N, Strin
     xml
 }
 
-/// SHA-256 of a file in standard base64 (RFC 4648 section 4), as `ds:DigestValue` has it.
-pub(crate) fn sha256_base64(bytes: &[u8]) -> String {
-    base64(digest(&SHA256, bytes).as_ref())
-}
-
+/// Standard base64 (RFC 4648 section 4), as `ds:DigestValue` has it.
 fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     bytes

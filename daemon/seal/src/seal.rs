@@ -1,7 +1,8 @@
 //! Dossier → Parcel.
 
 use jiff::Timestamp;
-use recueil_dossier::{Dossier, Draft, Item, Parcel, StationId, sha256_hex};
+use recueil_dossier::{Dossier, Draft, Item, Parcel, StationId, hex, sha256_hex};
+use ring::digest::{Digest, SHA256, digest};
 use ring::rand::SecureRandom;
 use zeroize::Zeroizing;
 
@@ -9,8 +10,7 @@ use crate::agreement::Key;
 use crate::container::{self, Writer, zip_len};
 use crate::envelope::{self, ENVELOPE_MAX_BYTES, Envelope, NONCE_LEN, RECIPIENTS_MAX, Wrapped};
 use crate::manifest::{
-    ASIC_MANIFEST_NAME, Clock, DOSSIER_NAME, MIMETYPE, MIMETYPE_NAME, Manifest, SIGNATURE_NAME,
-    asic_manifest, sha256_base64,
+    ASIC_MANIFEST_NAME, Clock, DOSSIER_NAME, MIMETYPE, MIMETYPE_NAME, Manifest, SIGNATURE_NAME, asic_manifest,
 };
 use crate::{Error, Party, Recipient, SealingKey, cades};
 
@@ -74,8 +74,8 @@ fn make(
     let manifest_json = manifest.to_json()?;
     let of_items = items
         .iter()
-        .map(|item| (item.record.file_name(), sha256_base64(&item.payload)));
-    let of_dossier = (DOSSIER_NAME.to_owned(), sha256_base64(&manifest_json));
+        .map(|(item, sha256)| (item.record.file_name(), *sha256));
+    let of_dossier = (DOSSIER_NAME.to_owned(), digest(&SHA256, &manifest_json));
     let asic_manifest = asic_manifest(std::iter::once(of_dossier).chain(of_items));
     let signature = cades::sign_detached(asic_manifest.as_bytes(), context.key, context.now, rng)?;
     let small = SmallEntries {
@@ -118,8 +118,9 @@ fn require_usable(context: &SealContext<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The items in the order of their names, which is that of `dossier.json`; each still as its record says.
-fn in_manifest_order(content: &Draft, mut items: Vec<Item>) -> Result<Vec<Item>, Error> {
+/// The items in the order of their names, which is that of `dossier.json`, each still as its record says; with
+/// their SHA-256.
+fn in_manifest_order(content: &Draft, mut items: Vec<Item>) -> Result<Vec<(Item, Digest)>, Error> {
     /// Beside the items there are four entries.
     const ITEMS_MAX: usize = container::ENTRIES_MAX - 4;
     if items.len() > ITEMS_MAX {
@@ -129,14 +130,20 @@ fn in_manifest_order(content: &Draft, mut items: Vec<Item>) -> Result<Vec<Item>,
         });
     }
     items.sort_by(|one, other| one.record.name.cmp(&other.record.name));
-    for item in &items {
-        let is_recorded = content.items.get(&item.record.name) == Some(&item.record);
-        if !is_recorded || !item.is_intact() {
-            let name = item.record.name.to_string();
-            return Err(Error::ItemDamaged { name });
+    let checked = |item: Item| {
+        let record = &item.record;
+        let sha256 = digest(&SHA256, &item.payload);
+        let is_intact = content.items.get(&record.name) == Some(record)
+            && usize::try_from(record.len_bytes) == Ok(item.payload.len())
+            && record.sha256 == hex(sha256.as_ref());
+        if is_intact {
+            Ok((item, sha256))
+        } else {
+            let name = record.name.to_string();
+            Err(Error::ItemDamaged { name })
         }
-    }
-    Ok(items)
+    };
+    items.into_iter().map(checked).collect()
 }
 
 /// The recipients as the context has them, CERT first; in the envelope they have the order of DER.
@@ -177,13 +184,13 @@ struct Made {
 impl Made {
     /// Writes header and container into one buffer of the final length, wiping each item once it is in there,
     /// and encrypts in place.
-    fn write(&mut self, small: &SmallEntries<'_>, items: Vec<Item>) -> Result<(), Error> {
+    fn write(&mut self, small: &SmallEntries<'_>, items: Vec<(Item, Digest)>) -> Result<(), Error> {
         let too_large = Error::TooLarge {
             what: "bytes of a parcel",
             max: ENVELOPE_MAX_BYTES,
         };
-        let names: Vec<String> = items.iter().map(|item| item.record.file_name()).collect();
-        let lens = items.iter().map(|item| item.payload.len());
+        let names: Vec<String> = items.iter().map(|(item, _)| item.record.file_name()).collect();
+        let lens = items.iter().map(|(item, _)| item.payload.len());
         let entries = [
             (MIMETYPE_NAME, MIMETYPE.len()),
             (DOSSIER_NAME, small.manifest_json.len()),
@@ -203,7 +210,7 @@ impl Made {
         let mut zip = Writer::new(&mut self.envelope);
         zip.put(MIMETYPE_NAME, MIMETYPE)?;
         zip.put(DOSSIER_NAME, small.manifest_json)?;
-        for (item, name) in items.into_iter().zip(&names) {
+        for ((item, _), name) in items.into_iter().zip(&names) {
             zip.put(name, &item.payload)?;
         }
         zip.put(ASIC_MANIFEST_NAME, small.asic_manifest)?;
@@ -221,14 +228,12 @@ impl Made {
     /// Reads the envelope as CERT will: outside, keys, content, container, digests, signature. Gives its SHA-256.
     ///
     /// The content is decrypted in place and encrypted again under the same key and nonce, which gives the same
-    /// bytes: the digest before and after proves it, so what was checked is what is returned, without a second
-    /// copy in memory.
+    /// bytes, as the same mac shows: what was checked is what is returned, without a second copy in memory.
     fn self_check(&mut self, context: &SealContext<'_>, manifest: &Manifest) -> Result<String, Error> {
         // The recipients' points cannot be checked otherwise: the ephemeral keys are gone.
         if !self.envelope.starts_with(&self.header) {
             return Err(Error::SelfCheck("the header"));
         }
-        let sha256 = sha256_hex(&self.envelope);
         let read = Envelope::parse(&self.envelope)?;
         let (content, nonce, mac) = (read.content.clone(), read.nonce, read.mac);
         let content_key = self.unwrapped(&read, context.recipients)?;
@@ -239,8 +244,8 @@ impl Made {
         envelope::decrypt(plain, &content_key, nonce, mac)?;
         check_container(plain, context, manifest)?;
         let mac_again = envelope::encrypt(plain, &content_key, nonce)?;
-        if mac_again == mac && sha256_hex(&self.envelope) == sha256 {
-            Ok(sha256)
+        if mac_again == mac {
+            Ok(sha256_hex(&self.envelope))
         } else {
             Err(Error::SelfCheck("the content changed while it was checked"))
         }
@@ -270,15 +275,15 @@ fn check_container(zip: &[u8], context: &SealContext<'_>, manifest: &Manifest) -
     let [mimetype, data @ .., asic, signature] = entries.as_slice() else {
         return Err(Error::SelfCheck("the container's entries"));
     };
-    let [dossier, items @ ..] = data else {
-        return Err(Error::SelfCheck("the container's entries"));
-    };
-    let names = [mimetype.name, dossier.name, asic.name, signature.name];
-    if names != [MIMETYPE_NAME, DOSSIER_NAME, ASIC_MANIFEST_NAME, SIGNATURE_NAME] || mimetype.data != MIMETYPE
-    {
+    let names = [mimetype.name, asic.name, signature.name];
+    if names != [MIMETYPE_NAME, ASIC_MANIFEST_NAME, SIGNATURE_NAME] || mimetype.data != MIMETYPE {
         return Err(Error::SelfCheck("the container's entries"));
     }
-    let expected = asic_manifest(data.iter().map(|entry| (entry.name, sha256_base64(entry.data))));
+    let digests: Vec<_> = data
+        .iter()
+        .map(|entry| (*entry, digest(&SHA256, entry.data)))
+        .collect();
+    let expected = asic_manifest(digests.iter().map(|(entry, sha256)| (entry.name, *sha256)));
     if asic.data != expected.as_bytes() {
         return Err(Error::SelfCheck("a digest of the ASiCManifest"));
     }
@@ -286,7 +291,12 @@ fn check_container(zip: &[u8], context: &SealContext<'_>, manifest: &Manifest) -
     if verified.signer.der() != context.key.certificate_der() {
         return Err(Error::SelfCheck("the signer"));
     }
-    manifest.self_check(dossier.data, items)
+    match digests.as_slice() {
+        [(dossier, _), items @ ..] if dossier.name == DOSSIER_NAME => {
+            manifest.self_check(dossier.data, items)
+        }
+        _ => Err(Error::SelfCheck("the container's entries")),
+    }
 }
 
 #[cfg(test)]
