@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     Caller, DossierSummary, Error, Field, ItemView, MissingView, OutboxView, PluginView, ReceiptView,
-    RecepisseView, StatusView,
+    RecepisseView, StatusView, StepView,
 };
 
 /// Where an answer goes. A caller that is gone is no error.
@@ -111,6 +111,8 @@ pub enum StationCommand {
 /// Asked of one dossier, by its holder.
 #[derive(Debug)]
 pub enum DossierCommand {
+    /// The procedure's steps, in their order.
+    Steps(Reply<Vec<StepView>>),
     /// What is missing.
     Missing(Reply<Vec<MissingView>>),
     /// Values.

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use zbus::OwnedVariant;
+use zbus::fdo::ObjectManagerProxy;
 use zbus::interface;
 use zbus::message::Header;
+use zbus::{Connection, OwnedVariant};
 
 use crate::gate::{Action, Gate};
 use crate::service::ask;
 use crate::station::{flag, only};
-use crate::{DeviceView, Error, StationCommand};
+use crate::{DeviceView, Error, NAME, ROOT, StationCommand};
 
 /// One device.
 pub(crate) struct Device {
@@ -124,4 +125,40 @@ impl Device {
             self.view.holder_uid.unwrap_or_default(),
         )
     }
+}
+
+/// All devices that the station knows, by id, in one call. How long a lease is held is not told.
+pub async fn devices(connection: &Connection) -> Result<Vec<DeviceView>, Error> {
+    let objects = ObjectManagerProxy::new(connection, NAME, ROOT).await?;
+    let objects = objects.get_managed_objects().await.map_err(zbus::Error::from)?;
+    let devices = objects.into_values().flatten();
+    let devices = devices.filter(|(interface, _)| interface.as_str() == "fr.recueil.Device1");
+    let mut devices: Vec<_> = devices.filter_map(|(_, properties)| shown(properties)).collect();
+    devices.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(devices)
+}
+
+fn shown(mut properties: HashMap<String, OwnedVariant>) -> Option<DeviceView> {
+    let mut text = |name| {
+        properties
+            .remove(name)
+            .and_then(|value| String::try_from(value).ok())
+    };
+    let view = DeviceView {
+        id: text("Id")?,
+        state: text("State")?,
+        vendor: text("Vendor")?,
+        model: text("Model")?,
+        serial: text("Serial")?,
+        plugin: text("Plugin")?,
+        plugin_version: text("PluginVersion")?,
+        trouble: text("Trouble").filter(|trouble| !trouble.is_empty()),
+        ..DeviceView::default()
+    };
+    let (held, uid) = <(bool, u32)>::try_from(properties.remove("Holder")?).ok()?;
+    Some(DeviceView {
+        modalities: properties.remove("Modalities")?.try_into().ok()?,
+        holder_uid: held.then_some(uid),
+        ..view
+    })
 }

@@ -21,7 +21,7 @@ use crate::service::ask;
 use crate::station::{flag, object_path, only, option, parse};
 use crate::{
     Caller, Code, DossierCommand, DossierView, Error, Field, ItemView, MissingView, ReceiptView,
-    RecepisseView,
+    RecepisseView, StepView,
 };
 
 /// One dossier in use.
@@ -58,6 +58,14 @@ impl Dossier {
     proxy(default_service = "fr.recueil.Station1", visibility = "pub")
 )]
 impl Dossier {
+    /// The steps of the draft's procedure, in their order: id, type (`pre-demande`, `fields`, `documents`, `photo`,
+    /// `fingerprints`, `signature`, `decision`), and the names it knows: fields, papers, verdicts, or the reasons
+    /// that may stand for a signature.
+    async fn steps(&self, #[zbus(header)] header: Header<'_>) -> Result<Vec<StepView>, Error> {
+        own(&self.holder, &header)?;
+        ask(&self.commands, DossierCommand::Steps).await
+    }
+
     /// What is missing, in the order of the procedure: step, kind of lack, name of the field or paper.
     async fn missing(&self, #[zbus(header)] header: Header<'_>) -> Result<Vec<MissingView>, Error> {
         own(&self.holder, &header)?;

@@ -172,7 +172,8 @@ impl From<zbus::Error> for Error {
     fn from(error: zbus::Error) -> Self {
         of_contract(&error).unwrap_or_else(|| match error {
             zbus::Error::MethodError(name, text, _) => {
-                Self::new(Code::Service, format!("{name}: {}", text.unwrap_or_default()))
+                let text = format!("{name}: {}", text.unwrap_or_default());
+                Self::new(Code::Service, text).with("bus-error", name.as_str())
             }
             other => Self::new(Code::Service, format!("the station's bus: {other}")),
         })

@@ -22,7 +22,7 @@ mod watch;
 pub use callers::Caller;
 pub use capture::CaptureProxy;
 pub use command::{CaptureCommand, DossierCommand, Opened, Reply, StationCommand};
-pub use device::DeviceProxy;
+pub use device::{DeviceProxy, devices};
 pub use dossier::DossierProxy;
 pub use error::{Code, Error};
 pub use gate::{Action, Authority};
@@ -30,7 +30,7 @@ pub use service::{Address, Published, Service, Vanished, connect};
 pub use station::StationProxy;
 pub use views::{
     CaptureState, CaptureView, Detail, DeviceView, DossierSummary, DossierView, Field, ItemView, MissingView,
-    OutboxView, PluginView, ReceiptView, RecepisseView, StatusView,
+    OutboxView, PluginView, ReceiptView, RecepisseView, StatusView, StepView,
 };
 
 pub use watch::{News, Watch};

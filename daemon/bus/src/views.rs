@@ -224,6 +224,9 @@ views! {
     }
 }
 
+/// One step of the procedure: id, type, and the names it knows (fields, papers, verdicts, reasons of absence).
+pub type StepView = (String, String, Vec<String>);
+
 /// One lack: step, what, name.
 pub type MissingView = (String, String, String);
 

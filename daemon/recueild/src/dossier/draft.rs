@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
 use jiff::Timestamp;
-use recueil_bus::{Caller, Code, Error, Field, ItemView, MissingView, Published};
+use recueil_bus::{Caller, Code, Error, Field, ItemView, MissingView, Published, StepView};
 use recueil_dossier::{
     AgentId, Content, Decision, Draft, FieldError, FieldSource, FingerPosition, ItemName, MissingReason,
     PreDemandeNumber, Step, StepKind,
@@ -12,7 +12,7 @@ use recueil_dossier::{
 use recueil_store::{Ending, Stamp};
 use recueil_wire::devices::DeviceState;
 
-use super::view::item_view;
+use super::view::{item_view, step_view};
 use super::{Dossier, Open};
 use crate::capture::{self, Gift, Order, Scan, Subject};
 use crate::shop::{Internal, new_path};
@@ -32,6 +32,10 @@ const REASON_MAX_CHARS: usize = 500;
 const DECISIONS_MAX: usize = 200;
 
 impl Dossier {
+    pub(super) fn steps(&self) -> Result<Vec<StepView>, Error> {
+        Ok(self.draft()?.procedure.steps.iter().map(step_view).collect())
+    }
+
     pub(super) fn missing(&self) -> Result<Vec<MissingView>, Error> {
         let Open { draft, procedure } = self.draft()?;
         let missing = draft.missing(procedure).into_iter().map(|missing| {

@@ -160,6 +160,7 @@ impl Dossier {
 
     async fn obey(&mut self, command: DossierCommand) {
         match command {
+            DossierCommand::Steps(reply) => drop(reply.send(self.steps())),
             DossierCommand::Missing(reply) => drop(reply.send(self.missing())),
             DossierCommand::Fields(reply) => drop(reply.send(self.fields())),
             DossierCommand::SetField { name, value, reply } => {

@@ -1,7 +1,7 @@
 //! How a dossier is shown to its holder.
 
-use recueil_bus::{DossierView, Error, ItemView};
-use recueil_dossier::{Content, ItemRecord};
+use recueil_bus::{DossierView, Error, ItemView, StepView};
+use recueil_dossier::{Content, ItemRecord, Step, StepKind};
 
 use super::{Dossier, Open};
 
@@ -68,4 +68,22 @@ pub(super) fn item_view(record: &ItemRecord) -> ItemView {
     };
     content.clone_into(&mut view.content);
     view
+}
+
+/// A step, and the names that a client can use with it.
+pub(super) fn step_view(step: &Step) -> StepView {
+    let (kind, names): (_, Vec<String>) = match &step.kind {
+        StepKind::PreDemande { .. } => ("pre-demande", Vec::new()),
+        StepKind::Fields { fields } => ("fields", fields.iter().map(|field| field.name.clone()).collect()),
+        StepKind::Documents { documents, .. } => {
+            ("documents", documents.iter().map(|document| document.id.clone()).collect())
+        }
+        StepKind::Photo { .. } => ("photo", Vec::new()),
+        StepKind::Fingerprints(_) => ("fingerprints", Vec::new()),
+        StepKind::Signature { absence_reasons, .. } => {
+            ("signature", absence_reasons.iter().cloned().collect())
+        }
+        StepKind::Decision { verdicts, .. } => ("decision", verdicts.iter().cloned().collect()),
+    };
+    (step.id.clone(), kind.to_owned(), names)
 }
