@@ -133,6 +133,20 @@ fn a_host_ends_when_hostd_is_gone_even_in_the_middle_of_a_hanging_capture() -> R
 }
 
 #[test]
+fn a_host_ends_with_the_process_that_started_it() -> Result {
+    let mut hostd = Hostd::start_below_a_shell(&Plugin::compile("good")?)?;
+    assert!(matches!(hostd.next()?, FromHost::Ready { .. }));
+    // The control socket stays open at this end, so nothing but the kernel tells the host.
+    hostd.kill()?;
+    let error = hostd.next().err().ok_or("it still speaks")?;
+    assert!(
+        matches!(error.downcast_ref(), Some(recueil_wire::Error::Closed)),
+        "{error:?}"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_host_ends_when_hostd_cannot_be_understood() -> Result {
     let (hostd, _analyser) = Hostd::ready(&Plugin::compile("good")?)?;
     hostd.say_garbage()?;

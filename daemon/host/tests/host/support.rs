@@ -22,6 +22,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A frame of the test plugins: 16 x 8 grey pixels.
 pub(crate) const FRAME_BYTES: u64 = 128;
 
+const HOST_PROGRAM: &str = env!("CARGO_BIN_EXE_recueil-device-host");
+
+fn host_program(socket: OwnedFd) -> Command {
+    recueil_wire::command_with_socket(Path::new(HOST_PROGRAM), socket)
+}
+
 /// A compiled plugin, alone in its folder.
 pub(crate) struct Plugin {
     dir: TempDir,
@@ -59,8 +65,7 @@ impl Plugin {
 
     /// `examples/rust_plugin.rs`, built by cargo before the tests run.
     pub(crate) fn in_rust() -> Result<Self> {
-        let built =
-            Path::new(env!("CARGO_BIN_EXE_recueil-device-host")).with_file_name("examples/librust_plugin.so");
+        let built = Path::new(HOST_PROGRAM).with_file_name("examples/librust_plugin.so");
         let dir = tempfile::tempdir()?;
         let library_path = dir.path().join("rust_plugin.so");
         std::fs::copy(&built, &library_path).map_err(|error| {
@@ -106,12 +111,11 @@ pub(crate) struct Hostd {
 
 impl Hostd {
     /// Starts a host with the program's output on pipes, and says nothing yet.
-    fn spawn() -> Result<(Self, OwnedFd)> {
+    fn spawn(command: impl FnOnce(OwnedFd) -> Command) -> Result<(Self, OwnedFd)> {
         let (ours, theirs) = socket_pair()?;
         rustix::net::sockopt::set_socket_timeout(&ours, Timeout::Recv, Some(PATIENCE))?;
         let (device, handed_over) = UnixStream::pair()?;
-        let program = Path::new(env!("CARGO_BIN_EXE_recueil-device-host"));
-        let child = recueil_wire::command_with_socket(program, theirs)
+        let child = command(theirs)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
@@ -133,7 +137,24 @@ impl Hostd {
 
     /// As [`Hostd::start`], with changes.
     pub(crate) fn start_with(plugin: &Plugin, change: impl FnOnce(&mut Load)) -> Result<Self> {
-        let (hostd, device) = Self::spawn()?;
+        Self::load(plugin, Self::spawn(host_program)?, change)
+    }
+
+    /// As [`Hostd::start`], with a shell between: what [`Hostd::ended`] and the rest see is the shell.
+    pub(crate) fn start_below_a_shell(plugin: &Plugin) -> Result<Self> {
+        let shell = |socket| {
+            let mut command = recueil_wire::command_with_socket(Path::new("/bin/sh"), socket);
+            command.args(["-c", "exec 3<&0; \"$0\" <&3 3<&- & wait", HOST_PROGRAM]);
+            command
+        };
+        Self::load(plugin, Self::spawn(shell)?, |_load| ())
+    }
+
+    fn load(
+        plugin: &Plugin,
+        (hostd, device): (Self, OwnedFd),
+        change: impl FnOnce(&mut Load),
+    ) -> Result<Self> {
         let mut load = plugin.load();
         change(&mut load);
         let library = std::fs::File::open(&plugin.library_path)?;
@@ -243,6 +264,13 @@ impl Hostd {
                 other => return Err(format!("in a capture: {other:?}").into()),
             }
         }
+    }
+
+    /// Kills the process that was started.
+    pub(crate) fn kill(&mut self) -> Result {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// Closes hostd's end, as if hostd had died.
