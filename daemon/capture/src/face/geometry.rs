@@ -132,13 +132,16 @@ impl Quad {
 /// The smallest rectangle around some points; none for fewer than three that are not on a line.
 pub(super) fn smallest_rectangle(points: &[Point]) -> Option<Quad> {
     let hull = convex_hull(points);
+    if hull.len() < 3 {
+        return None;
+    }
     let next = hull.iter().cycle().skip(1);
     let boxes = hull.iter().zip(next).filter_map(|(from, to)| {
         let along = *to - *from;
         (along.dot(along) > 0.0).then(|| upright_box(&hull, along.y.atan2(along.x)))
     });
-    let (_area, quad) = boxes.min_by(|(one, _), (other, _)| one.total_cmp(other))?;
-    (quad.width() > 0.0 && quad.height() > 0.0).then_some(quad)
+    let smallest = boxes.min_by(|(one, _), (other, _)| one.total_cmp(other));
+    smallest.map(|(_area, quad)| quad)
 }
 
 /// The rectangle turned by an angle around some points, and its area.
