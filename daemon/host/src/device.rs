@@ -1,4 +1,4 @@
-//! The device thread: every call of the contract that is tagged [dev], one after the other.
+//! The device thread: every call of the contract that is tagged `[dev]`, one after the other.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

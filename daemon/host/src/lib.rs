@@ -8,9 +8,9 @@
 //! | module | is |
 //! |---|---|
 //! | `hardening`, `confine` | what holds the process, before any of the vendor's code runs |
-//! | `control` | the main thread: hostd's messages, the contract's [main] calls |
-//! | `device` | the device thread: the contract's [dev] calls |
-//! | `services` | the host functions, all [any]; `frames`, `capture`, `blobs`, `log` keep their state |
+//! | `control` | the main thread: hostd's messages, the contract's `[main]` calls |
+//! | `device` | the device thread: the contract's `[dev]` calls |
+//! | `services` | the host functions, all `[any]`; `frames`, `capture`, `blobs`, `log` keep their state |
 //! | `ffi` | all that is unsafe |
 //!
 //! Invariant: the only `dlopen`, and confined before the first vendor instruction. What is *not* here:

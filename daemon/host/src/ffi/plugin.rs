@@ -103,7 +103,7 @@ fn in_words(error: &libloading::Error) -> String {
 }
 
 impl Entry {
-    /// [main]
+    /// `[main]`
     pub(crate) fn create(&self, host: *const abi::rcl_host) -> Result<Plugin, Refused> {
         let mut made = null_mut();
         // SAFETY: the contract: `host` is valid for the life of the process, `made` is ours.
@@ -137,7 +137,7 @@ impl Plugin {
         }
     }
 
-    /// [main] The last call.
+    /// `[main]` The last call.
     pub(crate) fn destroy(self) {
         if let Some(destroy) = self.table.destroy {
             // SAFETY: the contract: made by create(), every device is closed, nothing is called after it.
@@ -163,7 +163,7 @@ pub(crate) struct Opener {
 unsafe impl Send for Opener {}
 
 impl Opener {
-    /// [dev]
+    /// `[dev]`
     pub(crate) fn open(&self, reference: &DeviceRef) -> Result<Device, Refused> {
         let open = self
             .open
@@ -241,7 +241,7 @@ pub(crate) struct Device {
 unsafe impl Send for Device {}
 
 impl Device {
-    /// [dev]
+    /// `[dev]`
     pub(crate) fn info(&self) -> Result<identity::Info, Refused> {
         let get_info = self
             .table
@@ -264,7 +264,7 @@ impl Device {
         })
     }
 
-    /// [dev]
+    /// `[dev]`
     pub(crate) fn caps(&self) -> Result<abi::rcl_caps, Refused> {
         let get_caps = self
             .table
@@ -282,7 +282,7 @@ impl Device {
         Ok(caps)
     }
 
-    /// [dev] Blocks.
+    /// `[dev]` Blocks.
     pub(crate) fn capture(&self, req: u64, wanted: &CaptureParams) -> abi::rcl_status {
         let Some(capture) = self.table.capture else {
             return abi::RCL_E_UNSUPPORTED;
@@ -299,7 +299,7 @@ impl Device {
         unsafe { capture(self.this.as_ptr(), req, &raw const params) }
     }
 
-    /// [dev] None if the device has nothing to show.
+    /// `[dev]` None if the device has nothing to show.
     pub(crate) fn feedback(&self, wanted: Feedback) -> Option<abi::rcl_status> {
         let feedback = self.table.feedback?;
         let raw = abi::rcl_feedback {
@@ -321,7 +321,7 @@ impl Device {
         }
     }
 
-    /// [dev] The last call.
+    /// `[dev]` The last call.
     pub(crate) fn close(self) {
         if let Some(close) = self.table.close {
             // SAFETY: the contract: made by open(), nothing is called after it; the main thread drops its
@@ -342,7 +342,7 @@ pub(crate) struct Canceller {
 unsafe impl Send for Canceller {}
 
 impl Canceller {
-    /// [any]
+    /// `[any]`
     pub(crate) fn cancel(&self, req: u64) {
         if let Some(cancel) = self.cancel {
             // SAFETY: the contract: the device is open.
