@@ -75,9 +75,10 @@ pub(super) fn step_view(step: &Step) -> StepView {
     let (kind, names): (_, Vec<String>) = match &step.kind {
         StepKind::PreDemande { .. } => ("pre-demande", Vec::new()),
         StepKind::Fields { fields } => ("fields", fields.iter().map(|field| field.name.clone()).collect()),
-        StepKind::Documents { documents, .. } => {
-            ("documents", documents.iter().map(|document| document.id.clone()).collect())
-        }
+        StepKind::Documents { documents, .. } => (
+            "documents",
+            documents.iter().map(|document| document.id.clone()).collect(),
+        ),
         StepKind::Photo { .. } => ("photo", Vec::new()),
         StepKind::Fingerprints(_) => ("fingerprints", Vec::new()),
         StepKind::Signature { absence_reasons, .. } => {
