@@ -61,7 +61,7 @@ async fn collect(station: &Station, client: &mut Client) -> anyhow::Result<Follo
     let dossier = client.open("deposit", "cni-adulte", None).await?;
 
     let summary =
-        json!({"kind": "page", "title": "Récapitulatif", "code": "https://predemande.example/?n=VALID12345"});
+        json!({"kind": "page", "title": "RECAPITULATIF", "code": "https://predemande.example/?n=VALID12345"});
     station.show("flatbed", &[json!({"glass": summary})])?;
     let page = client
         .capture(&dossier, "pieces", &scanner, Some("recapitulatif"))
@@ -81,7 +81,7 @@ async fn collect(station: &Station, client: &mut Client) -> anyhow::Result<Follo
 
     station.show(
         "flatbed",
-        &[json!({"glass": {"kind": "page", "title": "Facture"}})],
+        &[json!({"glass": {"kind": "page", "title": "FACTURE"}})],
     )?;
     let bill = client
         .capture(&dossier, "pieces", &scanner, Some("justificatif-domicile"))

@@ -30,7 +30,7 @@ pub enum Guidance {
     SeveralPrints,
     /// The print's edge cannot be told from the lid: put a darker sheet behind it.
     EdgeUnclear,
-    /// The print reaches over the edge of the glass.
+    /// The print or the signature reaches over the edge of what was scanned.
     PrintCutOff,
     /// The print is not 35×45 mm.
     PrintWrongSize,

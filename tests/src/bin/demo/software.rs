@@ -90,7 +90,7 @@ async fn journey(bus: Address, dir: &Path) -> anyhow::Result<()> {
 async fn identity(client: &mut Client, dossier: &Followed, scanner: &str) -> anyhow::Result<()> {
     let code = "https://predemande.example/?n=VALID12345";
     wish(
-        &json!({"show": {"glass": {"kind": "page", "title": "Récapitulatif de pré-demande", "code": code}}}),
+        &json!({"show": {"glass": {"kind": "page", "title": "RECAPITULATIF DE PRE-DEMANDE", "code": code}}}),
     )?;
     let page = completed(
         client
@@ -117,7 +117,7 @@ async fn identity(client: &mut Client, dossier: &Followed, scanner: &str) -> any
 }
 
 async fn papers(client: &mut Client, dossier: &Followed, scanner: &str) -> anyhow::Result<()> {
-    wish(&json!({"show": {"glass": {"kind": "page", "title": "Facture d'électricité"}}}))?;
+    wish(&json!({"show": {"glass": {"kind": "page", "title": "FACTURE D'ELECTRICITE"}}}))?;
     completed(
         client
             .capture(dossier, "pieces", scanner, Some("justificatif-domicile"))

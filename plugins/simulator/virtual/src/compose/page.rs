@@ -82,7 +82,7 @@ pub fn scan_page(seed: u64, page: &Page, glass: &Glass) -> Result<Picture, qrcod
     Ok(canvas.finish(seed, 1.5))
 }
 
-/// Scans a white sheet with a signature on its upper half.
+/// Scans a white sheet with a signature in the field at its upper left corner, 105 by 60 mm.
 pub fn scan_signature(seed: u64, glass: &Glass) -> Picture {
     let mut random = Random::new(seed);
     let (mut canvas, sheet) = lay_paper(&mut random, seed, glass);
@@ -202,7 +202,7 @@ fn signature(random: &mut Random) -> Vec<[f64; 3]> {
     let heights: Vec<f64> = (0..8).map(|_| random.between(6.0, 16.0)).collect();
     let slow = [random.between(0.0, 6.0), random.between(0.8, 1.7)];
     let (length, lean) = (random.between(50.0, 66.0), random.between(0.25, 0.55));
-    let [x0, y0] = [random.between(60.0, 75.0), random.between(60.0, 72.0)];
+    let [x0, y0] = [random.between(16.0, 22.0), random.between(26.0, 36.0)];
     let name = (0..=500).map(|step| {
         let t = f64::from(step) / 500.0;
         let phase = t * loops * std::f64::consts::TAU + 0.9 * (slow[0] + t * 9.0).sin();
