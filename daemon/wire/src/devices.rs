@@ -271,6 +271,15 @@ pub enum DeviceState {
 }
 
 impl DeviceState {
+    /// All of them, in the order of a life.
+    pub const ALL: [Self; 5] = [
+        Self::Absent,
+        Self::Opening,
+        Self::Ready,
+        Self::InSession,
+        Self::Faulted,
+    ];
+
     /// The name on the bus.
     pub fn as_str(self) -> &'static str {
         match self {
