@@ -1,7 +1,7 @@
 //! `fr.recueil.Device1`, one object a device.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 use zbus::fdo::ObjectManagerProxy;
@@ -16,9 +16,32 @@ use crate::{DeviceView, Error, NAME, ROOT, StationCommand};
 
 /// One device.
 pub(crate) struct Device {
-    pub(crate) view: DeviceView,
+    pub(crate) id: String,
+    /// Under a lock of its own: zbus's lock on the object is held by calls that wait for polkit, and a device
+    /// must be shown meanwhile.
+    view: Mutex<DeviceView>,
     pub(crate) commands: mpsc::Sender<StationCommand>,
     pub(crate) gate: Arc<Gate>,
+}
+
+impl Device {
+    pub(crate) fn new(view: DeviceView, commands: mpsc::Sender<StationCommand>, gate: Arc<Gate>) -> Self {
+        Self {
+            id: view.id.clone(),
+            view: Mutex::new(view),
+            commands,
+            gate,
+        }
+    }
+
+    /// Takes the news; gives what was known before.
+    pub(crate) fn replace(&self, view: DeviceView) -> DeviceView {
+        std::mem::replace(&mut *self.view(), view)
+    }
+
+    fn view(&self) -> MutexGuard<'_, DeviceView> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A capture device. Its lease ends with the bus name of its holder.
@@ -27,8 +50,9 @@ pub(crate) struct Device {
     proxy(default_service = "fr.recueil.Station1", visibility = "pub")
 )]
 impl Device {
-    /// Takes the device for the caller. Option: `steal` (boolean; needs its own right, and the holder must
-    /// have had it for a minute).
+    /// Takes the device for the caller, until `Release` or until he leaves the bus. Option: `steal` (boolean;
+    /// needs its own right): the first call announces the take-over to the holder by `Claimant` and is refused as
+    /// busy with the `seconds` to wait, a call after them takes the device.
     async fn lease(
         &self,
         #[zbus(header)] header: Header<'_>,
@@ -37,11 +61,8 @@ impl Device {
         only(&options, &["steal"])?;
         let steal = flag(&options, "steal")?;
         let action = if steal { Action::Steal } else { Action::Collect };
-        let caller = self
-            .gate
-            .allow(&header, action, &[("device", &self.view.id)])
-            .await?;
-        let device = self.view.id.clone();
+        let caller = self.gate.allow(&header, action, &[("device", &self.id)]).await?;
+        let device = self.id.clone();
         ask(&self.commands, |reply| StationCommand::Lease {
             caller,
             device,
@@ -54,7 +75,7 @@ impl Device {
     /// Gives the device back.
     async fn release(&self, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
         let caller = self.gate.caller(&header).await?;
-        let device = self.view.id.clone();
+        let device = self.id.clone();
         ask(&self.commands, |reply| StationCommand::Release {
             caller,
             device,
@@ -66,65 +87,73 @@ impl Device {
     /// Stable name, the same after unplugging.
     #[zbus(property(emits_changed_signal = "const"))]
     fn id(&self) -> String {
-        self.view.id.clone()
+        self.id.clone()
     }
 
     /// `absent`, `opening`, `ready`, `in-session` or `faulted`.
     #[zbus(property)]
     fn state(&self) -> String {
-        self.view.state.clone()
+        self.view().state.clone()
     }
 
     /// What the device says; may be empty.
     #[zbus(property)]
     fn vendor(&self) -> String {
-        self.view.vendor.clone()
+        self.view().vendor.clone()
     }
 
     /// What the device says; may be empty.
     #[zbus(property)]
     fn model(&self) -> String {
-        self.view.model.clone()
+        self.view().model.clone()
     }
 
     /// What the device says; may be empty.
     #[zbus(property)]
     fn serial(&self) -> String {
-        self.view.serial.clone()
+        self.view().serial.clone()
     }
 
     /// `fingerprint`, `camera`, `scanner`.
     #[zbus(property)]
     fn modalities(&self) -> Vec<String> {
-        self.view.modalities.clone()
+        self.view().modalities.clone()
     }
 
     /// The plugin's id.
     #[zbus(property)]
     fn plugin(&self) -> String {
-        self.view.plugin.clone()
+        self.view().plugin.clone()
     }
 
     /// The plugin's version.
     #[zbus(property)]
     fn plugin_version(&self) -> String {
-        self.view.plugin_version.clone()
+        self.view().plugin_version.clone()
     }
 
     /// Why it is faulted and what to do; else empty.
     #[zbus(property)]
     fn trouble(&self) -> String {
-        self.view.trouble.clone().unwrap_or_default()
+        self.view().trouble.clone().unwrap_or_default()
     }
 
     /// Who holds the lease: whether somebody does, and his uid.
     #[zbus(property)]
     fn holder(&self) -> (bool, u32) {
-        (
-            self.view.holder_uid.is_some(),
-            self.view.holder_uid.unwrap_or_default(),
-        )
+        known(self.view().holder_uid)
     }
+
+    /// Who announced to take the device from its holder: whether somebody did, and his uid.
+    #[zbus(property)]
+    fn claimant(&self) -> (bool, u32) {
+        known(self.view().claimant_uid)
+    }
+}
+
+/// D-Bus knows no absent value.
+fn known(uid: Option<u32>) -> (bool, u32) {
+    (uid.is_some(), uid.unwrap_or_default())
 }
 
 /// All devices that the station knows, by id, in one call. How long a lease is held is not told.
@@ -156,9 +185,11 @@ fn shown(mut properties: HashMap<String, OwnedVariant>) -> Option<DeviceView> {
         ..DeviceView::default()
     };
     let (held, uid) = <(bool, u32)>::try_from(properties.remove("Holder")?).ok()?;
+    let (claimed, claimant) = <(bool, u32)>::try_from(properties.remove("Claimant")?).ok()?;
     Some(DeviceView {
         modalities: properties.remove("Modalities")?.try_into().ok()?,
         holder_uid: held.then_some(uid),
+        claimant_uid: claimed.then_some(claimant),
         ..view
     })
 }

@@ -112,18 +112,14 @@ impl Service {
         let path = device_path(&view.id);
         let server = self.connection.object_server();
         let Ok(object) = server.interface::<_, Device>(path.as_str()).await else {
-            let device = Device {
-                view,
-                commands: self.commands.clone(),
-                gate: Arc::clone(&self.gate),
-            };
+            let device = Device::new(view, self.commands.clone(), Arc::clone(&self.gate));
             server.at(path.as_str(), device).await?;
             return Ok(());
         };
         let emitter = object.signal_emitter();
-        let mut device = object.get_mut().await;
-        let old = std::mem::replace(&mut device.view, view);
-        let new = &device.view;
+        let device = object.get().await;
+        let new = &view;
+        let old = device.replace(view.clone());
         if old.state != new.state {
             device.state_changed(emitter).await?;
         }
@@ -148,6 +144,9 @@ impl Service {
         }
         if old.holder_uid != new.holder_uid {
             device.holder_changed(emitter).await?;
+        }
+        if old.claimant_uid != new.claimant_uid {
+            device.claimant_changed(emitter).await?;
         }
         Ok(())
     }

@@ -117,6 +117,8 @@ views! {
         pub holder_uid: Option<u32>,
         /// Seconds since the lease was taken.
         pub held_s: Option<u64>,
+        /// uid of who announced to take the device from its holder.
+        pub claimant_uid: Option<u32>,
     }
     /// A capture.
     CaptureView {
@@ -264,6 +266,17 @@ pub enum CaptureState {
 }
 
 impl CaptureState {
+    /// All of them, in the order of a capture.
+    pub const ALL: [Self; 7] = [
+        Self::Starting,
+        Self::Capturing,
+        Self::Waiting,
+        Self::Storing,
+        Self::Completed,
+        Self::Cancelled,
+        Self::Failed,
+    ];
+
     /// The name on the bus.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -44,6 +44,8 @@ pub(crate) struct Recueild {
     pub(crate) time_zone: String,
     #[serde(default = "quarter_hour")]
     pub(crate) status_poll_s: u64,
+    #[serde(default = "one_minute")]
+    pub(crate) steal_after_s: u64,
     pub(crate) capture: capture::Config,
     #[serde(default)]
     pub(crate) keys: Option<keys::Config>,
@@ -68,6 +70,10 @@ fn paris() -> String {
 
 fn quarter_hour() -> u64 {
     900
+}
+
+fn one_minute() -> u64 {
+    60
 }
 
 impl Config {

@@ -99,6 +99,7 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
             drafts_expire_at: settings.drafts_expire_at,
             zone,
             status_poll: Duration::from_secs(settings.status_poll_s.max(1)),
+            steal_after: Duration::from_secs(settings.steal_after_s),
         },
         stop.clone(),
     );

@@ -9,9 +9,6 @@ use recueil_wire::devices::{Device, Modality};
 use super::Station;
 use crate::shop::CaptureLease;
 
-/// After this a lease can be taken by somebody with the right to.
-const STEAL_AFTER: Duration = Duration::from_mins(1);
-
 impl Station {
     pub(super) async fn lease(&mut self, caller: Caller, device: &str, steal: bool) -> Result<(), Error> {
         if self.shop.capture.devices.get(device).is_none() {
@@ -37,7 +34,7 @@ impl Station {
     fn steal(&mut self, device: &str, thief: &Holder, now: Duration) -> Result<(), Error> {
         let from = self
             .leases
-            .claim(device, thief, now, STEAL_AFTER)
+            .claim(device, thief, now, self.settings.steal_after)
             .map_err(|error| held(&error))?;
         if from > now {
             let text = "the take-over is announced to the holder; call again when the delay is over";
@@ -97,13 +94,18 @@ impl Station {
     }
 
     pub(super) async fn show_device(&self, id: &str) {
-        let Some(device) = self.shop.capture.devices.get(id) else {
-            return;
-        };
-        let lease = self.leases.lease(id, self.since_start());
-        let mut view = device_view(&device);
+        if let Some(device) = self.shop.capture.devices.get(id) {
+            self.show(&device).await;
+        }
+    }
+
+    /// A lease outlives unplugging, so it is shown of an absent device too.
+    pub(super) async fn show(&self, device: &Device) {
+        let lease = self.leases.lease(&device.id, self.since_start());
+        let mut view = device_view(device);
         view.holder_uid = lease.map(|lease| lease.holder.uid);
         view.held_s = lease.map(|lease| self.since_start().saturating_sub(lease.since).as_secs());
+        view.claimant_uid = lease.and_then(|lease| Some(lease.claim.as_ref()?.by.uid));
         if let Err(error) = self.shop.service.show_device(view).await {
             tracing::warn!(%error, "a device could not be shown on the bus");
         }
@@ -120,7 +122,7 @@ fn held(error: &recueil_device::Error) -> Error {
     }
 }
 
-pub(super) fn device_view(device: &Device) -> DeviceView {
+fn device_view(device: &Device) -> DeviceView {
     let identity = device.identity.as_ref();
     let modalities = device
         .capabilities
@@ -147,7 +149,6 @@ pub(super) fn device_view(device: &Device) -> DeviceView {
         plugin: device.plugin.clone(),
         plugin_version: device.plugin_version.clone(),
         trouble: device.failure.as_ref().map(|failure| failure.text.clone()),
-        holder_uid: None,
-        held_s: None,
+        ..DeviceView::default()
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) drafts_expire_at: jiff::civil::Time,
     pub(crate) zone: jiff::tz::TimeZone,
     pub(crate) status_poll: Duration,
+    /// After this an announced take-over of a device succeeds.
+    pub(crate) steal_after: Duration,
 }
 
 /// What comes in.

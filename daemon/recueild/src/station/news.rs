@@ -70,13 +70,6 @@ impl Station {
         }
     }
 
-    async fn show(&self, device: &recueil_wire::devices::Device) {
-        let view = super::leases::device_view(device);
-        if let Err(error) = self.shop.service.show_device(view).await {
-            tracing::warn!(%error, "a device could not be shown on the bus");
-        }
-    }
-
     pub(super) async fn hear_courier(&mut self, event: LinkEvent<CourierNews>) {
         match event {
             LinkEvent::Up => {
