@@ -1,5 +1,6 @@
 //! What happens to a dossier after sealing: events, receipts, erasure of the parcel.
 
+use jiff::Timestamp;
 use recueil_dossier::{
     DemandeNumber, DossierId, Durable, Event, Receipt, ReceiptKind, State, TRANSITIONS, next, sha256_hex,
 };
@@ -7,10 +8,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::row::nanos;
 use crate::seal::parcel_name;
-use crate::{Entry, Error, Stamp, Store, audit};
+use crate::{Entry, Error, Stamp, Store, audit, row};
 
 /// Largest receipt, CMS bytes.
 const RECEIPT_MAX_BYTES: usize = 256 << 10;
+/// Most dossiers forgotten at once.
+const FORGOTTEN_MAX: u32 = 1000;
 
 impl Store {
     /// Moves a dossier by an event that its state row alone makes durable: a card awaited, the courier's begin,
@@ -128,6 +131,33 @@ impl Store {
             })?;
         }
         self.erase_if_due(id, stamp)
+    }
+
+    /// Forgets dossiers that have come to their end and did not change since `before`: handed over, cancelled,
+    /// expired, refused and acknowledged. Receipts go with them; the journal stays. At most 1000 in one call.
+    pub fn forget_ended(&mut self, before: Timestamp, stamp: &Stamp) -> Result<Vec<DossierId>, Error> {
+        self.write(stamp, |tx| {
+            let mut query = tx.prepare(
+                "SELECT id FROM dossier WHERE changed_at < ?1 AND parcel IN ('none', 'erased')
+                 AND (state IN (?2, ?3, ?4) OR (state = ?5 AND (acknowledged_at IS NOT NULL OR ingested_at IS NOT NULL)))
+                 AND id NOT IN (SELECT id FROM draft) ORDER BY id LIMIT ?6",
+            )?;
+            let [handed_over, cancelled, expired, refused] =
+                [State::HandedOver, State::Cancelled, State::Expired, State::Refused].map(State::as_str);
+            let found = query
+                .query_map(
+                    params![nanos(before)?, handed_over, cancelled, expired, refused, FORGOTTEN_MAX],
+                    |row| row.get::<_, String>(0),
+                )?
+                .collect::<Result<Vec<_>, _>>()?;
+            let ids = found.iter().map(|text| row::id(text)).collect::<Result<Vec<_>, _>>()?;
+            for id in &ids {
+                tx.execute("DELETE FROM receipt WHERE dossier = ?1", [id.to_string()])?;
+                tx.execute("DELETE FROM dossier WHERE id = ?1", [id.to_string()])?;
+                audit::append(tx, stamp, "forgotten", Some(*id))?;
+            }
+            Ok(ids)
+        })
     }
 
     /// Whether a receipt with this SHA-256 (hexadecimal, of its CMS bytes) is archived: what

@@ -29,6 +29,9 @@ pub struct Recovery {
 
 pub(crate) fn run(store: &mut Store, stamp: &Stamp) -> Result<Recovery, Error> {
     let mut found = Recovery::default();
+    // Names that an earlier process made or removed may not be on the disk yet; what follows relies on them.
+    store.drafts.sync()?;
+    store.ready.sync()?;
     finish_seals(store, stamp, &mut found)?;
     finish_endings(store, stamp, &mut found)?;
     finish_erasures(store, stamp, &mut found)?;
@@ -53,8 +56,6 @@ fn finish_seals(store: &mut Store, stamp: &Stamp, found: &mut Recovery) -> Resul
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
         if is_there(&store.ready, id, len, &sha256)? {
-            // Its name may not have been durable when the process ended.
-            store.ready.sync()?;
             let (sealed, _actor) = next(store.state(id)?, Event::SealWritten)?;
             store.finish_seal(id, sealed, stamp)?;
             found.sealed.push(id);

@@ -535,6 +535,34 @@ fn a_repeated_call_gets_the_first_answer_for_a_day() {
 }
 
 #[test]
+fn what_has_ended_is_forgotten_after_a_while_and_nothing_else() {
+    let folder = Folder::new();
+    let mut store = folder.open();
+    let done = sealed(&mut store, 1);
+    let (bytes, r2) = receipt(&done, ReceiptKind::Ingested, 1);
+    store.archive_receipt(&bytes, &r2, &stamp(5)).unwrap();
+    let under_way = sealed(&mut store, 2);
+    store.create_draft(&draft(3), &stamp(0)).unwrap();
+    store.create_draft(&draft(4), &stamp(0)).unwrap();
+    store
+        .destroy_draft(draft(4).id, Ending::Cancelled, &stamp(6))
+        .unwrap();
+    assert_eq!(store.forget_ended(at(100), &stamp(100)).unwrap(), [draft(4).id]);
+    store
+        .apply(done.dossier, Event::TitleHandedOver, &stamp(200))
+        .unwrap();
+    assert!(
+        store.forget_ended(at(200), &stamp(300)).unwrap().is_empty(),
+        "it changed since"
+    );
+    assert_eq!(store.forget_ended(at(201), &stamp(300)).unwrap(), [done.dossier]);
+    assert!(matches!(store.entry(done.dossier), Err(Error::Unknown(_))));
+    assert!(store.receipts(done.dossier).unwrap().is_empty());
+    assert!(store.entry(under_way.dossier).is_ok() && store.load_draft(draft(3).id).is_ok());
+    store.verify_audit().unwrap();
+}
+
+#[test]
 fn the_journal_holds_together_and_a_change_shows() {
     let folder = Folder::new();
     let mut store = folder.open();
