@@ -180,9 +180,10 @@ impl<'a, const N: usize> View<'a, N> {
     }
 
     /// A copy at a fraction of the width and height, each pixel the mean of `divisor`² pixels. Pixels of an
-    /// incomplete last column or row are left out, unless nothing would remain.
+    /// incomplete last column or row are left out, unless nothing would remain. The divisor is at most 2048, so
+    /// that sums stay within 32 bits.
     pub fn reduced(self, divisor: u32) -> Picture<N> {
-        let divisor = divisor.clamp(1, self.width.min(self.height).max(1));
+        let divisor = divisor.clamp(1, self.width.min(self.height).clamp(1, 2048));
         let (width, height) = (self.width / divisor, self.height / divisor);
         let area = divisor.saturating_mul(divisor);
         let mut sums = Zeroizing::new(vec![[0_u32; N]; index(width)]);

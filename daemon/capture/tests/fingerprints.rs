@@ -1,5 +1,10 @@
 //! Slaps by the virtual reader, and lies that a device might tell.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of a test may fail and print as it does"
+)]
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -101,6 +106,13 @@ fn segments(frame: &mut Frame) -> &mut Vec<FingerSegment> {
     &mut frame.info.fingerprint.as_mut().unwrap().segments
 }
 
+/// As a device does that finds fingers and does not say which.
+fn unname(frame: &mut Frame) {
+    for segment in segments(frame) {
+        segment.position = None;
+    }
+}
+
 fn fails(refusal: &Refusal, code: &str) -> bool {
     refusal
         .criteria
@@ -156,9 +168,7 @@ fn the_other_hand_is_refused() {
     let left = laid(&LEFT, Quality::Good);
     assert!(reasons(&left, RIGHT_SLAP, &[]).contains(&Guidance::WrongHand));
     let mut unnamed = left;
-    segments(&mut unnamed)
-        .iter_mut()
-        .for_each(|segment| segment.position = None);
+    unname(&mut unnamed);
     unnamed.info.fingerprint.as_mut().unwrap().position = Some(LEFT_SLAP);
     assert_eq!(reasons(&unnamed, RIGHT_SLAP, &[]), [Guidance::WrongHand]);
 }
@@ -168,9 +178,7 @@ fn fingers_without_names_are_named_by_their_order_on_the_glass() {
     for (asked, fingers) in [(RIGHT_SLAP, RIGHT), (LEFT_SLAP, LEFT)] {
         let named = laid(&fingers, Quality::Good);
         let mut unnamed = laid(&fingers, Quality::Good);
-        segments(&mut unnamed)
-            .iter_mut()
-            .for_each(|segment| segment.position = None);
+        unname(&mut unnamed);
         segments(&mut unnamed).reverse();
         let places = |frame| {
             let slap: fingerprint::Slap = assess(frame, asked, &[]).unwrap();

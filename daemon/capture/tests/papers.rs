@@ -1,5 +1,10 @@
 //! Pages, codes and signatures on the virtual scanner's glass.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of a test may fail and print as it does"
+)]
+
 use recueil_capture::{Profile, barcode, document, preview, signature};
 use recueil_dossier::{Frame, FrameInfo, FrameKind, Guidance, MediaType, PixelFormat};
 use recueil_plugin_simulator::protocol::{Area, Format};
@@ -10,8 +15,8 @@ use zeroize::Zeroizing;
 const NUMBER: &str = "VALID12345";
 /// Where the virtual signer signs.
 const SIGNED: Area = Area {
-    x_um: 40_000,
-    y_um: 30_000,
+    x_um: 0,
+    y_um: 0,
     width_um: 105_000,
     height_um: 60_000,
 };
@@ -185,6 +190,18 @@ fn a_signature_is_cut_out_with_a_margin() {
         let all = scan.pixels.iter().filter(|level| **level < 150).count();
         assert!(ink * 100 >= all * 99, "{ink} of {all} dark pixels are inside");
     }
+}
+
+#[test]
+fn a_signature_that_is_cut_by_the_scans_rim_is_refused() {
+    let narrow = Area {
+        width_um: 60_000,
+        ..SIGNED
+    };
+    let scan = frame(page::scan_signature(1, &glass(300, narrow, Format::Gray8)), 300);
+    let refusal = signature::extract(&scan, &profile().signature).unwrap_err();
+    assert_eq!(refusal.guidance, [Guidance::PrintCutOff]);
+    assert_eq!(refusal.value("ink-to-rim-px"), Some(0.0), "{refusal:?}");
 }
 
 #[test]

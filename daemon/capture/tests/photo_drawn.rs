@@ -1,5 +1,11 @@
 //! Drawn scans that are harder than a scanner should give: a print is cut right, or refused; never wrong.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of a test may fail and print as it does"
+)]
+
 mod glass;
 
 use std::fmt::Write;

@@ -1,5 +1,11 @@
 //! Sixty scans by the virtual scanner: real portraits printed at 35×45 mm, on its glass.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of a test may fail and print as it does"
+)]
+
 use std::fmt::Write;
 
 use recueil_capture::{PhotoProfile, Profile, face};

@@ -21,10 +21,14 @@ use crate::{PhotoProfile, Picture, Refusal, Rgb, View};
 const LOOK_PPI: f64 = 75.0;
 /// Pieces smaller than this are dust, square millimetres.
 const DUST_MM2: f64 = 4.0;
+/// Most pieces looked at, the largest first: a glass full of crumbs must not take minutes.
+const PIECES_MAX: usize = 64;
 /// An object's rectangle is at least this large, square millimetres; a print has 1575.
 const OBJECT_MIN_MM2: f64 = 300.0;
 /// Resolutions along and across the scan may differ by this, per cent: more would be another print's shape.
 const ASPECT_MAX_PERCENT: f64 = 0.5;
+/// No scanner has more; a device that says so would only make the search long.
+const PPI_MAX: f64 = 2400.0;
 /// Foreign matter around the print that may be there, square millimetres: more is a second print beneath.
 const BESIDE_MAX_MM2: f64 = 60.0;
 /// What the measurement itself may err by, degrees.
@@ -143,6 +147,10 @@ fn resolution(frame: &Frame, profile: &PhotoProfile) -> Result<(f64, Criterion),
     let side = |mm: f64, px: u32| (mm - profile.tolerance_mm) / 25.4 * ppi >= f64::from(px);
     let smaller =
         side(profile.print_width_mm, profile.width_px) && side(profile.print_height_mm, profile.height_px);
+    if ppi > PPI_MAX {
+        let criterion = at_most("scan-ppi", ppi, PPI_MAX);
+        return Err(Refusal::because(Guidance::DeviceUnsuitable, vec![criterion]));
+    }
     if enough.pass && aspect.pass && smaller {
         return Ok((ppi, enough));
     }
@@ -208,7 +216,8 @@ fn only_object<const N: usize>(
         );
         narrow <= least + profile.tolerance_mm && wide <= most + profile.tolerance_mm
     };
-    let mut pieces = objects(look.reduced.view(), lid, DUST_MM2 / mm / mm).into_iter();
+    let found = objects(look.reduced.view(), lid, DUST_MM2 / mm / mm);
+    let mut pieces = found.into_iter().take(PIECES_MAX);
     let none = || Refusal::because(Guidance::NoPrintFound, vec![recorded("prints-found", 0.0)]);
     let mut print = pieces.next().ok_or_else(none)?;
     let mut others = 0;

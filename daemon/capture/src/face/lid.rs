@@ -1,5 +1,7 @@
 //! What the scanner's lid looks like, and what on the glass is not lid.
 
+use std::collections::BTreeMap;
+
 use crate::View;
 use crate::number::{count, index, real};
 
@@ -198,14 +200,18 @@ fn flood(open: &mut [bool], width: usize, start: usize) -> Vec<(u32, u32)> {
     cells
 }
 
+/// The smallest rectangle around cells. Only the ends of each row can be corners.
 fn outline(cells: &[(u32, u32)]) -> Option<Quad> {
-    let corners: Vec<_> = cells
-        .iter()
-        .flat_map(|(x, y)| {
-            let (x, y) = (f64::from(*x), f64::from(*y));
-            [(x, y), (x + 1.0, y), (x, y + 1.0), (x + 1.0, y + 1.0)]
-        })
-        .map(|(x, y)| Point::new(x, y))
-        .collect();
-    smallest_rectangle(&corners)
+    let mut ends: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
+    for (x, y) in cells {
+        let (left, right) = ends.entry(*y).or_insert((*x, *x));
+        *left = (*left).min(*x);
+        *right = (*right).max(*x);
+    }
+    let corners = ends.into_iter().flat_map(|(y, (left, right))| {
+        let (left, right) = (f64::from(left), f64::from(right) + 1.0);
+        [(left, 0.0), (right, 0.0), (left, 1.0), (right, 1.0)]
+            .map(|(x, down)| Point::new(x, f64::from(y) + down))
+    });
+    smallest_rectangle(&corners.collect::<Vec<_>>())
 }

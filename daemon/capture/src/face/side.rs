@@ -124,7 +124,7 @@ impl Search {
     /// The line on which most normals have a step, roughly: all slopes are tried, and depths counted.
     fn most_seen(&self, steps: &[Step]) -> Option<Fit> {
         const SLOPES: i32 = 24;
-        let bins = index(rounded((self.outward + self.inward) / 2.0))
+        let bins = index(rounded(f64::midpoint(self.outward, self.inward)))
             + 2 * index(rounded(self.length() * SLOPE_MAX / 4.0))
             + 2;
         let lift = self.outward + self.length() * SLOPE_MAX / 2.0;
@@ -134,7 +134,7 @@ impl Search {
             // A bin is two pixels; a step counts in its own and the next, once a normal.
             let mut seen = vec![(u32::MAX, 0_usize); bins];
             for step in steps {
-                let bin = index(rounded((step.depth - slope * step.along + lift) / 2.0));
+                let bin = index(rounded(f64::midpoint(step.depth - slope * step.along, lift)));
                 for near in [bin, bin + 1] {
                     if let Some((last, times)) = seen.get_mut(near)
                         && *last != step.normal

@@ -19,11 +19,15 @@ pub(super) fn straighten<const N: usize>(
     let (width, height) = (f64::from(profile.width_px), f64::from(profile.height_px));
     let inset_x = INSET_PX / quad.width();
     let inset_y = INSET_PX / quad.height();
-    let [a, b, c, d] = quad.0;
+    let [top_left, top_right, bottom_right, bottom_left] = quad.0;
     let place = |u: f64, v: f64| -> Point {
-        let u = inset_x + u * (1.0 - 2.0 * inset_x);
-        let v = inset_y + v * (1.0 - 2.0 * inset_y);
-        a.towards(b, u).towards(d.towards(c, u), v)
+        let across = inset_x + u * (1.0 - 2.0 * inset_x);
+        let down = inset_y + v * (1.0 - 2.0 * inset_y);
+        let (upper, lower) = (
+            top_left.towards(top_right, across),
+            bottom_left.towards(bottom_right, across),
+        );
+        upper.towards(lower, down)
     };
     let ratio = (quad.width() / width).max(quad.height() / height);
     let grid = rounded(ratio * 1.5).clamp(2, 12);

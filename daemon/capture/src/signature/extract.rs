@@ -17,9 +17,9 @@ const STROKE_MIN_MM: f64 = 0.25;
 /// The part of the scan that holds ink.
 ///
 /// # Errors
-/// [`Guidance::BlankPage`] if there is less ink than the profile asks; [`Guidance::PrintCutOff`] if ink reaches the
-/// edge of the scan, so that part of the signature may lie beyond; [`Guidance::DeviceUnsuitable`] for a
-/// JPEG frame or an unknown resolution.
+/// [`Guidance::BlankPage`] if there is less ink than the profile asks; [`Guidance::PrintCutOff`] if ink
+/// reaches the rim of the scan, so that part of the signature may lie beyond; [`Guidance::DeviceUnsuitable`]
+/// for a JPEG frame or an unknown resolution.
 pub fn extract(frame: &Frame, profile: &SignatureProfile) -> Result<Signature, Refusal> {
     let ppi = ppi(frame);
     if ppi < 1.0 {
@@ -39,9 +39,11 @@ pub fn extract(frame: &Frame, profile: &SignatureProfile) -> Result<Signature, R
     let Some((columns, rows)) = found else {
         return Err(Refusal::because(Guidance::BlankPage, vec![criterion]));
     };
-    let ends = |(first, last): (u32, u32), limit: u32| first == 0 || last + 1 >= limit;
-    if ends(columns, gray.width()) || ends(rows, gray.height()) {
-        return Err(Refusal::because(Guidance::PrintCutOff, vec![criterion]));
+    let rim = |(first, last): (u32, u32), limit: u32| first.min(limit.saturating_sub(last + 1));
+    let to_rim = rim(columns, gray.width()).min(rim(rows, gray.height()));
+    let whole = at_least("ink-to-rim-px", f64::from(to_rim), 1.0);
+    if !whole.pass {
+        return Err(Refusal::because(Guidance::PrintCutOff, vec![criterion, whole]));
     }
     let margin = rounded(MARGIN_MM / 25.4 * ppi);
     let (x, width) = widened(columns, margin, gray.width());

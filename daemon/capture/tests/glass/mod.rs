@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 pub(crate) const PPI: f64 = 600.0;
 pub(crate) const MM: f64 = PPI / 25.4;
 
-/// A small generator (SplitMix64).
+/// A small generator (`SplitMix64`).
 pub(crate) struct Seeded(pub u64);
 
 impl Seeded {
