@@ -14,7 +14,7 @@ use super::outline::{self, EVIDENCE_MEAN_MIN, EVIDENCE_MIN, Finding, Outline, SK
 use super::profile::Scale;
 use super::straighten::straighten;
 use crate::number::{real, rounded};
-use crate::refusal::{at_least, at_most, recorded, within, wrong, wrong_layout};
+use crate::refusal::{at_least, at_most, within, wrong, wrong_layout};
 use crate::{PhotoProfile, Picture, Refusal, Rgb, View};
 
 /// Density of the reduced scan.
@@ -218,7 +218,7 @@ fn only_object<const N: usize>(
     };
     let found = objects(look.reduced.view(), lid, DUST_MM2 / mm / mm);
     let mut pieces = found.into_iter().take(PIECES_MAX);
-    let none = || Refusal::because(Guidance::NoPrintFound, vec![recorded("prints-found", 0.0)]);
+    let none = || Refusal::because(Guidance::NoPrintFound, vec![at_least("prints-found", 0.0, 1.0)]);
     let mut print = pieces.next().ok_or_else(none)?;
     let mut others = 0;
     for piece in pieces {
