@@ -7,8 +7,8 @@ use recueil_dossier::{AgentId, DemandeNumber, DossierId, FingerPosition, ItemNam
 use tokio::sync::oneshot;
 
 use crate::{
-    Caller, DossierSummary, Error, Field, ItemView, MissingView, OutboxView, PluginView, ReceiptView,
-    RecepisseView, StatusView, StepView,
+    Caller, DestructionView, DossierSummary, Error, Field, ItemView, MissingView, OutboxView, PluginView,
+    ReceiptView, RecepisseView, StatusView, StepView,
 };
 
 /// Where an answer goes. A caller that is gone is no error.
@@ -135,6 +135,8 @@ pub enum DossierCommand {
     },
     /// Records.
     Items(Reply<Vec<ItemView>>),
+    /// Destructions of surplus prints.
+    Destructions(Reply<Vec<DestructionView>>),
     /// One item's bytes as the client's own sealed memory.
     OpenItem {
         /// Which.

@@ -20,8 +20,8 @@ use crate::gate::{Action, Gate};
 use crate::service::ask;
 use crate::station::{flag, object_path, only, option, parse};
 use crate::{
-    Caller, Code, DossierCommand, DossierView, Error, Field, ItemView, MissingView, ReceiptView,
-    RecepisseView, StepView,
+    Caller, Code, DestructionView, DossierCommand, DossierView, Error, Field, ItemView, MissingView,
+    ReceiptView, RecepisseView, StepView,
 };
 
 /// One dossier in use.
@@ -116,6 +116,12 @@ impl Dossier {
     async fn items(&self, #[zbus(header)] header: Header<'_>) -> Result<Vec<ItemView>, Error> {
         own(&self.holder, &header)?;
         ask(&self.commands, DossierCommand::Items).await
+    }
+
+    /// The recorded destructions of prints that were taken and not chosen.
+    async fn destructions(&self, #[zbus(header)] header: Header<'_>) -> Result<Vec<DestructionView>, Error> {
+        own(&self.holder, &header)?;
+        ask(&self.commands, DossierCommand::Destructions).await
     }
 
     /// An item's bytes, as sealed memory of the caller's own, until the dossier is sealed. Needs the right to

@@ -29,8 +29,8 @@ pub use gate::{Action, Authority};
 pub use service::{Address, Published, Service, Vanished, connect};
 pub use station::StationProxy;
 pub use views::{
-    CaptureState, CaptureView, Detail, DeviceView, DossierSummary, DossierView, Field, ItemView, MissingView,
-    OutboxView, PluginView, ReceiptView, RecepisseView, StatusView, StepView,
+    CaptureState, CaptureView, DestructionView, Detail, DeviceView, DossierSummary, DossierView, Field,
+    ItemView, MissingView, OutboxView, PluginView, ReceiptView, RecepisseView, StatusView, StepView,
 };
 
 pub use watch::{News, Watch};

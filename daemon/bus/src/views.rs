@@ -93,6 +93,15 @@ views! {
         /// One line a criterion: code, value, threshold or NaN, pass.
         pub criteria: Vec<(String, f64, f64, bool)>,
     }
+    /// Prints that were taken, not chosen, and destroyed.
+    DestructionView {
+        /// Finger position codes.
+        pub positions: Vec<u8>,
+        /// RFC 3339: when both processes that held them had ended.
+        pub at: String,
+        /// `processes-ended`: never on a disk, given back to the system by both processes.
+        pub method: String,
+    }
     /// A device.
     DeviceView {
         /// Stable name.

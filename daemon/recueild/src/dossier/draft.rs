@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
 use jiff::Timestamp;
-use recueil_bus::{Caller, Code, Error, Field, ItemView, MissingView, Published, StepView};
+use recueil_bus::{Caller, Code, DestructionView, Error, Field, ItemView, MissingView, Published, StepView};
 use recueil_dossier::{
     AgentId, Content, Decision, Draft, FieldError, FieldSource, FingerPosition, ItemName, MissingReason,
     PreDemandeNumber, Step, StepKind,
@@ -66,6 +66,20 @@ impl Dossier {
 
     pub(super) fn items(&self) -> Result<Vec<ItemView>, Error> {
         Ok(self.draft()?.draft.items.values().map(item_view).collect())
+    }
+
+    pub(super) fn destructions(&self) -> Result<Vec<DestructionView>, Error> {
+        let destructions = self
+            .draft()?
+            .draft
+            .destructions
+            .iter()
+            .map(|one| DestructionView {
+                positions: one.positions.iter().map(|position| position.code()).collect(),
+                at: one.at.to_string(),
+                method: one.method.clone(),
+            });
+        Ok(destructions.collect())
     }
 
     pub(super) async fn set_field(&mut self, name: &str, value: &str) -> Result<(), Error> {

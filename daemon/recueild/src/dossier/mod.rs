@@ -172,6 +172,7 @@ impl Dossier {
                 self.answer(reply, done).await;
             }
             DossierCommand::Items(reply) => drop(reply.send(self.items())),
+            DossierCommand::Destructions(reply) => drop(reply.send(self.destructions())),
             DossierCommand::OpenItem { name, reply } => drop(reply.send(self.open_item(name).await)),
             DossierCommand::RemoveItem { name, reply } => {
                 let done = self.remove_item(&name).await;

@@ -1,0 +1,96 @@
+//! What was accepted survives whatever happens to the services.
+
+use recueil_tests::{Client, Options, Station};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_draft_survives_a_crash_and_is_adopted_with_its_items() -> anyhow::Result<()> {
+    let mut station = Station::start(Options { cert: false, ..Options::default() })?;
+    let mut client = Client::connect(&station.address(), "agent.dupont").await?;
+    let scanner = client.device("scanner").await?;
+    let dossier = client.open("deposit", "cni-adulte", None).await?;
+    dossier.dossier.set_field("nom-naissance", "SPECIMEN").await?;
+    station.show("flatbed", &[json!({"glass": {"kind": "photo"}})])?;
+    let photo = client.capture(&dossier, "photo", &scanner, None).await?;
+    assert_eq!(photo.view.state, "completed", "{photo:?}");
+    let before = client.item(&dossier, "photo").await?;
+
+    station.kill_recueild()?;
+    station.start_recueild()?;
+
+    let client = Client::connect(&station.address(), "agent.dupont").await?;
+    let drafts = client.station.list_drafts().await?;
+    assert_eq!(drafts.iter().map(|draft| draft.id.as_str()).collect::<Vec<_>>(), [dossier.id.as_str()]);
+    let adopted = client.adopt(&dossier.id).await?;
+    assert_eq!(adopted.dossier.fields().await?["nom-naissance"].value, "SPECIMEN");
+    assert_eq!(client.item(&adopted, "photo").await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repeated_token_opens_one_dossier() -> anyhow::Result<()> {
+    let station = Station::start(Options { cert: false, devices: false, ..Options::default() })?;
+    let client = Client::connect(&station.address(), "agent.dupont").await?;
+    let open = || async {
+        let options = [("token".to_owned(), recueil_tests::text("guichet-3/17")?)].into();
+        anyhow::Ok(client.station.open_dossier("deposit", "cni-adulte", options).await?.1)
+    };
+    let first = open().await?;
+    assert_eq!(open().await?, first);
+    assert_eq!(client.station.list_drafts().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cancelled_draft_is_gone_from_the_disk() -> anyhow::Result<()> {
+    let station = Station::start(Options { cert: false, devices: false, ..Options::default() })?;
+    let client = Client::connect(&station.address(), "agent.dupont").await?;
+    let dossier = client.open("deposit", "cni-adulte", None).await?;
+    dossier.dossier.set_field("nom-naissance", "SPECIMEN").await?;
+    dossier.dossier.cancel().await?;
+    assert_eq!(dossier.dossier.state().await?, "cancelled");
+    let refused = dossier.dossier.set_field("nom-naissance", "AUTRE").await.unwrap_err();
+    assert_eq!(refused.code, recueil_bus::Code::WrongState);
+    assert!(client.station.list_drafts().await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_incomplete_dossier_is_not_sealed_and_says_what_is_missing() -> anyhow::Result<()> {
+    let station = Station::start(Options { devices: false, ..Options::default() })?;
+    let client = Client::connect(&station.address(), "agent.dupont").await?;
+    let dossier = client.open("deposit", "cni-adulte", None).await?;
+    let refused = dossier.dossier.seal().await.unwrap_err();
+    assert_eq!(refused.code, recueil_bus::Code::Incomplete);
+    assert!(refused.details["missing"].contains("photo"), "{refused:?}");
+    assert_eq!(dossier.dossier.state().await?, "draft");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_parcel_waits_for_cert_and_arrives_once() -> anyhow::Result<()> {
+    let mut station = Station::start(Options::default())?;
+    let mut client = Client::connect(&station.address(), "agent.dupont").await?;
+    let scanner = client.device("scanner").await?;
+    let demande = "ABCDEF1234";
+    let remise = client.open("hand-over", "remise-cni", Some(demande)).await?;
+    remise.dossier.record_decision("ancien-titre", "perdu", "").await?;
+    remise.dossier.set_field("numero-titre", "X4RTBPFW4").await?;
+    remise.dossier.record_decision("comparaison", "conforme", "").await?;
+    station.show("flatbed", &[json!({"glass": {"kind": "signature"}})])?;
+    let signature = client.capture(&remise, "signature", &scanner, None).await?;
+    assert_eq!(signature.view.state, "completed", "{signature:?}");
+
+    station.stop_cert();
+    remise.dossier.seal().await?;
+    let (status, _) = remise.dossier.recepisse("fr").await?;
+    assert_eq!(status, "provisional", "given off line");
+    assert_eq!(client.station.outbox().await?.len(), 1);
+
+    station.start_cert()?;
+    // This CERT has never heard of the demande: its refusal is signed, verified, and shown.
+    let refused = client.until_state(&remise, "refused").await?;
+    assert!(refused.refusal.is_some(), "{refused:?}");
+    remise.dossier.acknowledge_refusal().await?;
+    Ok(())
+}
