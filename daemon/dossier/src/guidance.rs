@@ -48,6 +48,29 @@ pub enum Guidance {
 }
 
 impl Guidance {
+    /// All of them.
+    pub const ALL: [Self; 19] = [
+        Self::Present,
+        Self::Hold,
+        Self::Lift,
+        Self::LiftedTooEarly,
+        Self::FingersMissing,
+        Self::TooManyObjects,
+        Self::WrongHand,
+        Self::SameHandTwice,
+        Self::QualityLow,
+        Self::NoPrintFound,
+        Self::SeveralPrints,
+        Self::EdgeUnclear,
+        Self::PrintCutOff,
+        Self::PrintWrongSize,
+        Self::PrintTilted,
+        Self::BlankPage,
+        Self::DeviceUnsuitable,
+        Self::Accepted,
+        Self::TryAgain,
+    ];
+
     /// The code used on the bus and in logs.
     pub fn code(self) -> &'static str {
         match self {
@@ -71,5 +94,26 @@ impl Guidance {
             Self::Accepted => "accepted",
             Self::TryAgain => "try-again",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_is_the_name_that_serde_gives_and_none_is_left_out() {
+        let mut listed = Vec::new();
+        for guidance in Guidance::ALL {
+            let name = serde_json::to_value(guidance).unwrap();
+            assert_eq!(name, guidance.code());
+            listed.push(guidance.code());
+        }
+        // serde names every variant there is when it is given one that is not.
+        let told = serde_json::from_str::<Guidance>("\"none\"")
+            .unwrap_err()
+            .to_string();
+        let known = told.matches('`').count() / 2 - 1;
+        assert_eq!(known, listed.len(), "{told}");
     }
 }
