@@ -38,17 +38,10 @@ pub(crate) fn start(folders: &Folders, users: &Users, log: &Path) -> anyhow::Res
     <allow receive_type="signal"/>
     <allow send_destination="org.freedesktop.DBus"/>
   </policy>
-  <policy user="0">
-    <allow own="org.freedesktop.PolicyKit1"/>
-    <allow send_destination="org.freedesktop.PolicyKit1"/>
-  </policy>
-  <policy user="{recueil}">
-    <allow send_destination="org.freedesktop.PolicyKit1"/>
-  </policy>
+  <include ignore_missing="yes">/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf</include>
   <include>{policy}</include>
 </busconfig>
 "#,
-        recueil = users.recueil.0,
         policy = folders.path("policy.conf").display(),
     );
     let path = folders.path("bus.conf");

@@ -4,16 +4,21 @@
 //! Invariant: nothing here reaches into a service; what a test sees it sees as a client, from files that the
 //! test made, or from CERT.
 
+mod acting;
 mod activator;
 mod bus;
 mod client;
 mod folders;
 mod plugins;
+mod polkit;
 mod processes;
+mod program;
 mod station;
 mod users;
 
+pub use acting::acting_as;
 pub use client::{Captured, Client, Followed, text};
 pub use folders::{Folders, binary, fixtures, project_path};
+pub use program::Program;
 pub use station::{Options, STATION, Station};
 pub use users::{User, Users};

@@ -28,6 +28,8 @@ impl Process {
         log: &Path,
     ) -> anyhow::Result<Self> {
         let path = run_dir.join(format!("{name}.notify"));
+        // One of an earlier start may be there.
+        drop(std::fs::remove_file(&path));
         let notify = UnixDatagram::bind(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666))?;
         notify.set_read_timeout(Some(START_MAX))?;
@@ -62,7 +64,7 @@ impl Process {
         Ok((process, line.trim().to_owned()))
     }
 
-    fn spawn(name: &str, mut command: Command, log: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn spawn(name: &str, mut command: Command, log: &Path) -> anyhow::Result<Self> {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
         command.stderr(Stdio::from(file)).env("RUST_LOG", "info");
         let child = command

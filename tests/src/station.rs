@@ -14,17 +14,19 @@ use crate::activator::Activator;
 use crate::folders::{Folders, binary, fixtures, project_path};
 use crate::processes::Process;
 use crate::users::{User, Users};
-use crate::{bus, plugins};
+use crate::{bus, plugins, polkit};
 
 /// How a station is started.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Ask polkit, which the test starts; else the client's uid and our own are allowed.
+    /// Ask polkit, see [`Station::start_polkit`]; else the client's uid and our own are allowed.
     pub polkit: bool,
     /// Start a CERT and enrol the station there.
     pub cert: bool,
     /// Start the virtual devices.
     pub devices: bool,
+    /// How long an announced take-over of a device waits, seconds.
+    pub steal_after_s: u64,
 }
 
 impl Default for Options {
@@ -33,6 +35,7 @@ impl Default for Options {
             polkit: false,
             cert: true,
             devices: true,
+            steal_after_s: 60,
         }
     }
 }
@@ -47,6 +50,7 @@ pub struct Station {
     address: String,
     cert_address: Option<String>,
     // In the order of their end.
+    polkit: Option<Process>,
     recueild: Option<Process>,
     activator: Option<Activator>,
     hostd: Option<Process>,
@@ -71,6 +75,7 @@ impl Station {
             users,
             address,
             cert_address: None,
+            polkit: None,
             recueild: None,
             activator: None,
             hostd: None,
@@ -237,6 +242,7 @@ impl Station {
             "procedures_dir": project_path("config/procedures").display().to_string(),
             "profiles_dir": project_path("config/profiles").display().to_string(),
             "status_poll_s": 1,
+            "steal_after_s": self.options.steal_after_s,
             "capture": { "analyser": { "socket": at("run/analyser.sock") } },
         });
         let mut courier = json!({
@@ -362,6 +368,26 @@ impl Station {
         Ok(())
     }
 
+    /// Starts the real polkitd on the bus, with our actions and these rules (JavaScript, see polkit(8)). Only
+    /// root can.
+    pub fn start_polkit(&mut self, rules: &str) -> anyhow::Result<()> {
+        self.polkit = None;
+        let log = self.log("polkitd");
+        self.polkit = Some(polkit::start(
+            &self.folders,
+            &self.users,
+            &self.address,
+            rules,
+            &log,
+        )?);
+        Ok(())
+    }
+
+    /// Ends polkitd.
+    pub fn stop_polkit(&mut self) {
+        self.polkit = None;
+    }
+
     fn start_hardware(&mut self) -> anyhow::Result<()> {
         let control = self.folders.path("run/hardware.sock");
         self.folders
@@ -389,6 +415,7 @@ impl Station {
             "recueil-courier",
             "recueil-cert",
             "recueil-virtual",
+            "polkitd",
         ];
         let parts = names.map(|name| {
             format!(

@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[&str] = &[
     "polkitd",
     "python3",
     "python3-dbus",
+    "python3-gi",
     "strace",
     "systemd",
     "unzip",
