@@ -5,7 +5,10 @@ use serde_json::json;
 
 #[tokio::test]
 async fn a_draft_survives_a_crash_and_is_adopted_with_its_items() -> anyhow::Result<()> {
-    let mut station = Station::start(Options { cert: false, ..Options::default() })?;
+    let mut station = Station::start(Options {
+        cert: false,
+        ..Options::default()
+    })?;
     let mut client = Client::connect(&station.address(), "agent.dupont").await?;
     let scanner = client.device("scanner").await?;
     let dossier = client.open("deposit", "cni-adulte", None).await?;
@@ -20,7 +23,10 @@ async fn a_draft_survives_a_crash_and_is_adopted_with_its_items() -> anyhow::Res
 
     let client = Client::connect(&station.address(), "agent.dupont").await?;
     let drafts = client.station.list_drafts().await?;
-    assert_eq!(drafts.iter().map(|draft| draft.id.as_str()).collect::<Vec<_>>(), [dossier.id.as_str()]);
+    assert_eq!(
+        drafts.iter().map(|draft| draft.id.as_str()).collect::<Vec<_>>(),
+        [dossier.id.as_str()]
+    );
     let adopted = client.adopt(&dossier.id).await?;
     assert_eq!(adopted.dossier.fields().await?["nom-naissance"].value, "SPECIMEN");
     assert_eq!(client.item(&adopted, "photo").await?, before);
@@ -29,11 +35,21 @@ async fn a_draft_survives_a_crash_and_is_adopted_with_its_items() -> anyhow::Res
 
 #[tokio::test]
 async fn a_repeated_token_opens_one_dossier() -> anyhow::Result<()> {
-    let station = Station::start(Options { cert: false, devices: false, ..Options::default() })?;
+    let station = Station::start(Options {
+        cert: false,
+        devices: false,
+        ..Options::default()
+    })?;
     let client = Client::connect(&station.address(), "agent.dupont").await?;
     let open = || async {
         let options = [("token".to_owned(), recueil_tests::text("guichet-3/17")?)].into();
-        anyhow::Ok(client.station.open_dossier("deposit", "cni-adulte", options).await?.1)
+        anyhow::Ok(
+            client
+                .station
+                .open_dossier("deposit", "cni-adulte", options)
+                .await?
+                .1,
+        )
     };
     let first = open().await?;
     assert_eq!(open().await?, first);
@@ -43,13 +59,21 @@ async fn a_repeated_token_opens_one_dossier() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_cancelled_draft_is_gone_from_the_disk() -> anyhow::Result<()> {
-    let station = Station::start(Options { cert: false, devices: false, ..Options::default() })?;
+    let station = Station::start(Options {
+        cert: false,
+        devices: false,
+        ..Options::default()
+    })?;
     let client = Client::connect(&station.address(), "agent.dupont").await?;
     let dossier = client.open("deposit", "cni-adulte", None).await?;
     dossier.dossier.set_field("nom-naissance", "SPECIMEN").await?;
     dossier.dossier.cancel().await?;
     assert_eq!(dossier.dossier.state().await?, "cancelled");
-    let refused = dossier.dossier.set_field("nom-naissance", "AUTRE").await.unwrap_err();
+    let refused = dossier
+        .dossier
+        .set_field("nom-naissance", "AUTRE")
+        .await
+        .unwrap_err();
     assert_eq!(refused.code, recueil_bus::Code::WrongState);
     assert!(client.station.list_drafts().await?.is_empty());
     Ok(())
@@ -57,7 +81,10 @@ async fn a_cancelled_draft_is_gone_from_the_disk() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn an_incomplete_dossier_is_not_sealed_and_says_what_is_missing() -> anyhow::Result<()> {
-    let station = Station::start(Options { devices: false, ..Options::default() })?;
+    let station = Station::start(Options {
+        devices: false,
+        ..Options::default()
+    })?;
     let client = Client::connect(&station.address(), "agent.dupont").await?;
     let dossier = client.open("deposit", "cni-adulte", None).await?;
     let refused = dossier.dossier.seal().await.unwrap_err();
@@ -74,9 +101,15 @@ async fn a_parcel_waits_for_cert_and_arrives_once() -> anyhow::Result<()> {
     let scanner = client.device("scanner").await?;
     let demande = "ABCDEF1234";
     let remise = client.open("hand-over", "remise-cni", Some(demande)).await?;
-    remise.dossier.record_decision("ancien-titre", "perdu", "").await?;
+    remise
+        .dossier
+        .record_decision("ancien-titre", "perdu", "")
+        .await?;
     remise.dossier.set_field("numero-titre", "X4RTBPFW4").await?;
-    remise.dossier.record_decision("comparaison", "conforme", "").await?;
+    remise
+        .dossier
+        .record_decision("comparaison", "conforme", "")
+        .await?;
     station.show("flatbed", &[json!({"glass": {"kind": "signature"}})])?;
     let signature = client.capture(&remise, "signature", &scanner, None).await?;
     assert_eq!(signature.view.state, "completed", "{signature:?}");

@@ -1,7 +1,6 @@
 //! The main job through every stage and every process border: an adult's identity card, from its QR code to
 //! the receipt R2 and the hand-over.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context;
@@ -43,7 +42,7 @@ async fn journey(station: &Station) -> anyhow::Result<()> {
         .map(|receipt| receipt.kind)
         .collect();
     assert_eq!(kinds, ["R1", "R2"]);
-    opens_with_openssl(station, &dossier)?;
+    opens_with_openssl(station, &dossier).await?;
 
     for status in ["production", "available"] {
         station.cert(&json!({"do": "advance", "demande": demande, "to": status}))?;
@@ -132,50 +131,33 @@ async fn hand_over(station: &Station, client: &mut Client, demande: &str) -> any
     Ok(())
 }
 
-/// CERT's copy of the parcel, with the distribution's tools and nothing of ours.
-fn opens_with_openssl(station: &Station, dossier: &Followed) -> anyhow::Result<()> {
-    let cert = station.folders().path("cert");
+/// CERT's copy of the parcel and the receipts, with the distribution's tools and nothing of ours.
+async fn opens_with_openssl(station: &Station, dossier: &Followed) -> anyhow::Result<()> {
+    let cert = station.folders().path("cert/cert");
     let dir = tempfile::tempdir()?;
-    let opened = dir.path().join("dossier.asice");
-    let parcel = station.stored_parcel(&dossier.id)?;
-    let status = Command::new("openssl")
-        .args(["cms", "-decrypt", "-binary", "-inform", "DER", "-in"])
-        .arg(&parcel)
-        .arg("-recip")
-        .arg(cert.join("cert/encryption.crt"))
-        .arg("-inkey")
-        .arg(cert.join("cert/encryption.key"))
-        .arg("-out")
-        .arg(&opened)
-        .status()?;
-    anyhow::ensure!(status.success(), "openssl does not open the parcel");
-    check_container(&opened, &cert.join("cert/station-root.crt"))
-}
-
-fn check_container(container: &Path, root: &Path) -> anyhow::Result<()> {
-    let script = r#"
-import base64, hashlib, re, subprocess, sys, zipfile
-container, root = sys.argv[1:]
-archive = zipfile.ZipFile(container)
-names = archive.namelist()
-assert names[0] == "mimetype" and archive.read("mimetype") == b"application/vnd.etsi.asic-e+zip"
-manifest = archive.read("META-INF/ASiCManifest001.xml")
-listed = dict(re.findall(rb'<\w+:DataObjectReference URI="([^"]+)".*?<\w+:DigestValue>([^<]+)<', manifest, re.S))
-expected = {name for name in names if not name.startswith("META-INF/") and name != "mimetype"}
-assert {name.decode() for name in listed} == expected, (listed.keys(), expected)
-for name, digest in listed.items():
-    assert hashlib.sha256(archive.read(name.decode())).digest() == base64.b64decode(digest), name
-for name, data in (("m", manifest), ("s", archive.read("META-INF/signature001.p7s"))):
-    open(f"{container}.{name}", "wb").write(data)
-subprocess.run(["openssl", "cms", "-verify", "-cades", "-binary", "-inform", "DER", "-in", f"{container}.s",
-    "-content", f"{container}.m", "-CAfile", root, "-purpose", "any", "-out", "/dev/null"], check=True)
-"#;
-    let status = Command::new("python3")
-        .arg("-c")
-        .arg(script)
-        .arg(container)
-        .arg(root)
-        .status()?;
-    anyhow::ensure!(status.success(), "the container does not hold together");
+    let at = |name: &str| dir.path().join(name);
+    std::fs::copy(station.stored_parcel(&dossier.id)?, at("parcel.p7m"))?;
+    std::fs::copy(cert.join("encryption.crt"), at("cert.pem"))?;
+    std::fs::copy(cert.join("encryption.key"), at("cert.key"))?;
+    let roots = ["station-root.crt", "receipt-root.crt"].map(|root| std::fs::read(cert.join(root)));
+    std::fs::write(
+        at("ca.pem"),
+        roots.into_iter().collect::<Result<Vec<_>, _>>()?.concat(),
+    )?;
+    for receipt in dossier.dossier.receipts().await? {
+        std::fs::write(
+            at(&format!("receipt-{}.p7s", receipt.kind.to_lowercase())),
+            receipt.bytes,
+        )?;
+    }
+    let script = recueil_tests::project_path("tests/verify-parcel.sh");
+    let output = Command::new(script).arg(dir.path()).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    anyhow::ensure!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    anyhow::ensure!(text.trim_end().ends_with("all is as it should be"), "{text}");
     Ok(())
 }

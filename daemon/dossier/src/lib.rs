@@ -39,7 +39,7 @@ pub use procedure::{
     StepKind,
 };
 pub use recepisse::{Recepisse, RecepisseStatus};
-pub use selection::{Choice, ChoiceReason, Selection, select};
+pub use selection::{Choice, ChoiceReason, PassedOver, Selection, select};
 pub use state::{Actor, Durable, Event, Refused, State, TRANSITIONS, Transition, next};
 
 /// SHA-256 of some bytes in lower-case hexadecimal, as manifests and audit lines write it.

@@ -317,6 +317,6 @@ mod tests {
         assert!(refused("timeout_s = 900", "timeout_s = 901").contains("900 seconds"));
         assert!(refused("id = \"photo\"", "id = \"../photo\"").contains("names are"));
         assert!(refused("attempts = 3", "attemps = 3").contains("cannot be read"));
-        assert!(refused("area_mm = [110, 150]", "area_mm = [110, 150]\nsize = 3").contains("cannot be read"));
+        assert!(refused("area_mm = [130, 150]", "area_mm = [130, 150]\nsize = 3").contains("cannot be read"));
     }
 }

@@ -25,11 +25,21 @@ pub enum ChoiceReason {
     FirstInOrder,
     /// The fingers before it in the order could not be had.
     Instead {
-        /// Each finger passed over, and why.
-        passed_over: BTreeMap<FingerPosition, MissingReason>,
+        /// The fingers before it.
+        passed_over: Vec<PassedOver>,
     },
     /// It has the best quality.
     Best,
+}
+
+/// A finger that could not be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PassedOver {
+    /// Which.
+    pub position: FingerPosition,
+    /// Why.
+    pub why: MissingReason,
 }
 
 /// The outcome: none, one or two fingers.
@@ -62,7 +72,7 @@ pub fn select(
                 let own = hand.fingers().into_iter().take(3);
                 // The other hand's index is its own first choice, so only its middle and ring can stand in.
                 let other = hand.other().fingers().into_iter().skip(1).take(2);
-                let mut passed_over = BTreeMap::new();
+                let mut passed_over = Vec::new();
                 for position in own.chain(other) {
                     let taken = choices.iter().any(|choice| choice.position == position);
                     let reserved =
@@ -84,7 +94,7 @@ pub fn select(
                         Some(_taken) => {}
                         None => {
                             let why = missing.get(&position).copied().unwrap_or(MissingReason::Quality);
-                            passed_over.insert(position, why);
+                            passed_over.push(PassedOver { position, why });
                         }
                     }
                 }
@@ -179,15 +189,35 @@ mod tests {
     }
 
     #[test]
+    fn a_selection_reads_back_from_json() {
+        let passed_over = vec![PassedOver {
+            position: FingerPosition::RIGHT_INDEX,
+            why: MissingReason::Quality,
+        }];
+        let reason = ChoiceReason::Instead { passed_over };
+        let choice = Choice {
+            position: FingerPosition::LEFT_INDEX,
+            quality: 60,
+            reason,
+        };
+        let selection = Selection {
+            choices: vec![choice],
+        };
+        let json = serde_json::to_string(&selection).unwrap();
+        assert_eq!(serde_json::from_str::<Selection>(&json).unwrap(), selection);
+    }
+
+    #[test]
     fn a_stand_in_says_who_was_passed_over_and_why() {
         let qualities = BTreeMap::from([(FingerPosition::try_from(3).unwrap(), 50)]);
         let missing = BTreeMap::from([(FingerPosition::RIGHT_INDEX, MissingReason::Bandaged)]);
         let selection = select(&rule(SelectionOrder::Legal), &qualities, &missing);
         assert_eq!(selection.choices.len(), 1);
-        assert_eq!(
-            selection.choices[0].reason,
-            ChoiceReason::Instead { passed_over: missing }
-        );
+        let passed_over = vec![PassedOver {
+            position: FingerPosition::RIGHT_INDEX,
+            why: MissingReason::Bandaged,
+        }];
+        assert_eq!(selection.choices[0].reason, ChoiceReason::Instead { passed_over });
     }
 
     #[test]

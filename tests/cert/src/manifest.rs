@@ -163,8 +163,15 @@ struct Choice {
 #[serde(tag = "reason", rename_all = "kebab-case", deny_unknown_fields)]
 enum ChoiceReason {
     FirstInOrder {},
-    Instead { passed_over: Unique<String> },
+    Instead { passed_over: Vec<PassedOver> },
     Best {},
+}
+
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PassedOver {
+    position: u8,
+    why: String,
 }
 
 #[derive(Debug, serde::Deserialize)]

@@ -18,6 +18,8 @@ use super::{Order, Scan, Subject, Tools};
 use crate::analyser::Analyser;
 use crate::devices::device_error;
 
+/// `RCL_EV_HOLD`: it is seen, keep still.
+const EVENT_HOLD: u32 = 8;
 /// `RCL_EV_LIFTED_EARLY`: the hand was lifted before the picture was taken.
 const EVENT_LIFTED_EARLY: u32 = 10;
 /// The analyser measures a try within this time, a slow machine included.
@@ -186,8 +188,15 @@ impl<'t> Session<'t> {
                     _ => {}
                 },
                 notice = self.notices.recv(), if over.is_none() => match notice {
-                    Ok(Notice::Progress { device, event, .. }) if device == self.device => {
-                        lifted |= event == EVENT_LIFTED_EARLY;
+                    Ok(Notice::Progress { device, req: of, event, .. }) if device == self.device && of == req => {
+                        match event {
+                            EVENT_HOLD => control.guide(Guidance::Hold, Detail::new()).await,
+                            EVENT_LIFTED_EARLY => {
+                                lifted = true;
+                                control.guide(Guidance::LiftedTooEarly, Detail::new()).await;
+                            }
+                            _ => {}
+                        }
                     }
                     Ok(Notice::HostEnded { device, failure }) if device == self.device => {
                         return Err(device_error(&failure));
@@ -204,8 +213,9 @@ impl<'t> Session<'t> {
                                 over = Some(tokio::time::Instant::now() + ASSESS_MAX);
                             }
                             Some(failure) if lifted && is_lift(&failure) => {
-                                let guidance = vec![Guidance::LiftedTooEarly];
-                                let assessment = Assessment::Refused { guidance, criteria: Vec::new() };
+                                // It was told when it happened.
+                                let assessment =
+                                    Assessment::Refused { guidance: Vec::new(), criteria: Vec::new() };
                                 return Ok(Tried { req, assessment });
                             }
                             Some(failure) => return Err(device_error(&failure)),

@@ -64,7 +64,7 @@ impl Draft {
                 "selection": {"choices": [
                     {"position": 2, "quality": 80, "reason": {"reason": "first-in-order"}},
                     {"position": 8, "quality": 70,
-                     "reason": {"reason": "instead", "passed_over": {"7": "bandaged"}}},
+                     "reason": {"reason": "instead", "passed_over": [{"position": 7, "why": "bandaged"}]}},
                 ]},
                 "decisions": [{"step": "acte-naissance", "verdict": "absent", "reason": "comedec",
                                "agent": "a.gent", "at": "2026-11-24T10:01:00Z"}],
