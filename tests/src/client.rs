@@ -263,3 +263,9 @@ fn read_previews(mut stream: std::os::unix::net::UnixStream) -> Vec<(u32, u32, V
     }
     pictures
 }
+
+/// The object path of a device by its id: what a path may not hold is `_` (sdk/dbus/README.md).
+pub fn device_path(id: &str) -> String {
+    let id = id.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    format!("{}/devices/{id}", recueil_bus::ROOT)
+}

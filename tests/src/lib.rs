@@ -17,7 +17,7 @@ mod station;
 mod users;
 
 pub use acting::acting_as;
-pub use client::{Captured, Client, Followed, text};
+pub use client::{Captured, Client, Followed, device_path, text};
 pub use folders::{Folders, binary, fixtures, project_path};
 pub use program::Program;
 pub use station::{Options, STATION, Station};

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Context;
 use recueil_bus::{CaptureProxy, Code, DeviceProxy, Error, OwnedVariant};
-use recueil_tests::{Client, Followed, Options, Program, Station, User, acting_as, binary};
+use recueil_tests::{Client, Followed, Options, Program, Station, User, acting_as, binary, device_path};
 use serde_json::{Value, json};
 
 /// Two users of Debian's base-passwd besides those of the services: dbus-daemon wants them to exist.
@@ -239,14 +239,6 @@ async fn ask(
     let call = json!({"do": "call", "path": path, "interface": interface, "method": method,
         "signature": signature, "args": arguments, "interactive": interactive});
     program.say(&call).await
-}
-
-fn device_path(id: &str) -> String {
-    let id: String = id
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-        .collect();
-    format!("{}/devices/{id}", recueil_bus::ROOT)
 }
 
 /// Every call that asks for a right, with its outcome.
