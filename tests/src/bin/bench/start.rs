@@ -1,0 +1,217 @@
+//! From exec to ready with three simulated devices, beside fprintd on the same bus.
+//!
+//! Ours in its two parts, one after the other: hostd until three devices are ready, and `recueild` until it says
+//! that it is. fprintd, with its one virtual device, until it owns its name, since it does not say more.
+
+use std::io::BufReader;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Command};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use recueil_bus::BusConnection;
+use recueil_tests::binary;
+use recueil_wire::Socket;
+use recueil_wire::devices::{Answer, Call, DeviceState, FromHostd, Notice, Request};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use crate::report::{Goal, Report, Samples, Unit};
+use crate::rig::{Notify, PATIENCE, Rig, Running, command, log, next_line, now_ns, own_user};
+
+const ROUNDS: usize = 15;
+const DEVICES: usize = 3;
+const FPRINTD: &str = "/usr/libexec/fprintd";
+const POLKITD: &str = "/usr/lib/polkit-1/polkitd";
+
+pub(crate) fn run(rig: &mut Rig, report: &mut Report) -> anyhow::Result<()> {
+    rig.station.stop_recueild();
+    allow_rivals(rig)?;
+    let _polkitd = start_polkitd(rig)?;
+    let mut rival = Fprintd::new(rig)?;
+    let hostd = Hostd::new(rig)?;
+    let notify = Notify::new(rig.folders())?;
+    let log = log(rig.folders(), "start")?;
+
+    let [mut service, mut devices, mut both, mut fprintd] = [(); 4].map(|()| Samples::default());
+    for _round in 0..ROUNDS {
+        let (mut running, service_ready) = notify.time(rig.recueild()?, &log)?;
+        running.stop();
+        let devices_ready = hostd.time(rig, &notify)?;
+        service.push_time(service_ready);
+        devices.push_time(devices_ready);
+        both.push_time(service_ready + devices_ready);
+        fprintd.push_time(rival.time(rig)?);
+    }
+    let (time, goal) = (Unit::Seconds, Goal::Times(0.6));
+    let name = |what: &str| format!("{what} / fprintd, exec to bus name");
+    report.compare(&name("recueild, exec to READY=1"), time, &service, &fprintd, goal);
+    report.compare(
+        &name("hostd, exec to three devices ready"),
+        time,
+        &devices,
+        &fprintd,
+        goal,
+    );
+    report.compare(&name("both, one after the other"), time, &both, &fprintd, goal);
+    Ok(())
+}
+
+/// hostd with the bench's own devices and socket, listened to by us in the place of `recueild`.
+struct Hostd {
+    config: PathBuf,
+    socket: PathBuf,
+}
+
+impl Hostd {
+    fn new(rig: &Rig) -> anyhow::Result<Self> {
+        let (folders, host) = (rig.folders(), rig.users().host);
+        let run_dir = folders.folder("run/bench-hostd", host, host, 0o755)?;
+        let state_dir = folders.folder("bench/hostd", host, host, 0o700)?;
+        let socket = run_dir.join("hostd.sock");
+        let text = std::fs::read_to_string(folders.path("recueil.toml"))?;
+        let mut config: toml::Table = text.parse()?;
+        let hostd = config
+            .get_mut("hostd")
+            .and_then(toml::Value::as_table_mut)
+            .context("the station's configuration has a table for hostd")?;
+        let path = |path: &Path| toml::Value::from(path.display().to_string());
+        hostd.insert("socket".to_owned(), path(&socket));
+        hostd.insert("state_dir".to_owned(), path(&state_dir));
+        hostd.insert("virtual_dir".to_owned(), path(&rig.devices_dir));
+        hostd.insert("recueild".to_owned(), i64::from(own_user().0).into());
+        let config_path = folders.path("bench/hostd.toml");
+        std::fs::write(&config_path, toml::to_string(&config)?)?;
+        Ok(Self {
+            config: config_path,
+            socket,
+        })
+    }
+
+    /// One start, ended when its devices are ready.
+    fn time(&self, rig: &Rig, notify: &Notify) -> anyhow::Result<Duration> {
+        let mut hostd = command(&binary("recueil-hostd")?, rig.users().host, rig.users());
+        hostd.arg("--config").arg(&self.config);
+        let begun = Instant::now();
+        let (_running, _bound) = notify.time(hostd, &log(rig.folders(), "hostd")?)?;
+        let socket = connect(&self.socket)?;
+        let list = Request {
+            id: 1,
+            call: Call::List,
+        };
+        socket.send(&list, &[])?;
+        let mut ready = std::collections::BTreeSet::new();
+        while ready.len() < DEVICES {
+            let told = match socket.recv::<FromHostd>()?.message {
+                FromHostd::Reply {
+                    answer: Ok(Answer::Devices { devices, .. }),
+                    ..
+                } => devices,
+                FromHostd::Notice(Notice::Device { device }) => vec![*device],
+                other => bail!("while devices start: {other:?}"),
+            };
+            let are_ready = |device: &recueil_wire::devices::Device| device.state == DeviceState::Ready;
+            ready.extend(told.into_iter().filter(are_ready).map(|device| device.id));
+        }
+        Ok(begun.elapsed())
+    }
+}
+
+fn connect(path: &Path) -> anyhow::Result<Socket> {
+    let socket: OwnedFd = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(Socket::new(socket))
+}
+
+/// fprintd with libfprint's virtual image device, and who watches for its name.
+struct Fprintd {
+    _watch: Running,
+    owners: BufReader<ChildStdout>,
+    state_dir: PathBuf,
+}
+
+impl Fprintd {
+    fn new(rig: &Rig) -> anyhow::Result<Self> {
+        anyhow::ensure!(Path::new(FPRINTD).is_file(), "the package fprintd is needed");
+        let own = own_user();
+        let (watch, owners) = watch(rig, "net.reactivated.Fprint")?;
+        Ok(Self {
+            _watch: watch,
+            owners,
+            state_dir: rig.folders().folder("bench/fprintd", own, own, 0o700)?,
+        })
+    }
+
+    fn time(&mut self, rig: &Rig) -> anyhow::Result<Duration> {
+        // As root, as its unit runs it.
+        let mut fprintd = command(Path::new(FPRINTD), own_user(), rig.users());
+        fprintd
+            .arg("-t")
+            .env("STATE_DIRECTORY", &self.state_dir)
+            .env("FP_VIRTUAL_IMAGE", self.state_dir.join("device"))
+            .env("DBUS_SYSTEM_BUS_ADDRESS", rig.station.bus_address());
+        let log = log(rig.folders(), "fprintd")?;
+        let begun_ns = now_ns();
+        let _running = Running::spawn(fprintd, &log)?;
+        let owned_ns: u64 = next_line(&mut self.owners)?.parse()?;
+        Ok(Duration::from_nanos(owned_ns.saturating_sub(begun_ns)))
+    }
+}
+
+/// Starts the program that tells when a name has an owner.
+fn watch(rig: &Rig, name: &str) -> anyhow::Result<(Running, BufReader<ChildStdout>)> {
+    let mut watch = command(&binary("recueil-rival-watch")?, own_user(), rig.users());
+    watch.args([rig.station.bus_address(), name]);
+    Running::first_line(watch, &log(rig.folders(), "watch")?)
+}
+
+/// fprintd asks for the authority when it starts, so there is one, as on any system.
+fn start_polkitd(rig: &Rig) -> anyhow::Result<Running> {
+    anyhow::ensure!(rig.users().separate, "only root can start polkitd and fprintd");
+    let (_watch, mut owners) = watch(rig, "org.freedesktop.PolicyKit1")?;
+    let mut polkitd = Command::new(POLKITD);
+    polkitd
+        .arg("--no-debug")
+        .env("DBUS_SYSTEM_BUS_ADDRESS", rig.station.bus_address());
+    let running = Running::spawn(polkitd, &log(rig.folders(), "polkitd")?)?;
+    next_line(&mut owners).context("polkitd does not start")?;
+    Ok(running)
+}
+
+/// The station's bus lets nobody else own a name.
+fn allow_rivals(rig: &Rig) -> anyhow::Result<()> {
+    let path = rig.folders().path("bus.conf");
+    let config = std::fs::read_to_string(&path)?;
+    let rivals = r#"  <policy context="default">
+    <allow own="net.reactivated.Fprint"/>
+    <allow own="org.freedesktop.PolicyKit1"/>
+    <allow send_destination="net.reactivated.Fprint"/>
+    <allow send_destination="org.freedesktop.PolicyKit1"/>
+  </policy>
+</busconfig>"#;
+    std::fs::write(&path, config.replace("</busconfig>", rivals))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let connection: BusConnection = rig.station.connect().await?;
+        let daemon = "org.freedesktop.DBus";
+        connection
+            .call_method(
+                Some(daemon),
+                "/org/freedesktop/DBus",
+                Some(daemon),
+                "ReloadConfig",
+                &(),
+            )
+            .await?;
+        anyhow::Ok(())
+    })
+}
