@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use recueil_bus::{
-    Address, BusConnection, CaptureProxy, CaptureView, DeviceProxy, DossierProxy, DossierView, News,
-    OwnedVariant, StationProxy, Watch,
+    Address, BusConnection, CaptureProxy, CaptureView, DeviceProxy, DeviceView, DossierProxy, DossierView,
+    News, OwnedVariant, StationProxy, Watch,
 };
 
 /// Nothing of a story takes longer on a loaded machine.
@@ -227,6 +227,40 @@ impl Client {
         };
         let waited = tokio::time::timeout(WAIT_MAX, wait).await;
         waited.with_context(|| format!("the dossier is {last}, not {state}"))?
+    }
+
+    /// Reads news until a device is as wanted; gives it as it then is.
+    pub async fn until_device(
+        &mut self,
+        id: &str,
+        wanted: impl Fn(&DeviceView) -> bool,
+    ) -> anyhow::Result<DeviceView> {
+        let mut last = self.look(id).await?;
+        let wait = async {
+            while !wanted(&last) {
+                match self.watch.next().await {
+                    Some(News::Device) => last = self.look(id).await?,
+                    Some(_) => {}
+                    None => bail!("the bus ended"),
+                }
+            }
+            Ok(())
+        };
+        let waited = tokio::time::timeout(WAIT_MAX, wait).await;
+        waited.with_context(|| format!("the device is {last:?}"))??;
+        Ok(last)
+    }
+
+    /// A device as it is now; never what a proxy remembers.
+    async fn look(&self, id: &str) -> anyhow::Result<DeviceView> {
+        let devices = recueil_bus::devices(&self.connection).await?;
+        let found = devices.into_iter().find(|device| device.id == id);
+        found.with_context(|| format!("there is no device {id}"))
+    }
+
+    /// Leaves the bus, as a program that ends.
+    pub async fn leave(self) -> anyhow::Result<()> {
+        Ok(self.connection.close().await?)
     }
 
     /// An item's bytes.

@@ -38,7 +38,7 @@ impl Station {
             .map_err(|error| held(&error))?;
         if from > now {
             let text = "the take-over is announced to the holder; call again when the delay is over";
-            let seconds = from.saturating_sub(now).as_secs() + 1;
+            let seconds = from.saturating_sub(now).as_millis().div_ceil(1000);
             return Err(Error::new(Code::Busy, text).with("seconds", seconds.to_string()));
         }
         self.leases
