@@ -13,7 +13,7 @@ use recueil_bus::{
 };
 
 /// Nothing of a story takes longer on a loaded machine.
-const WAIT_MAX: Duration = Duration::from_secs(120);
+const WAIT_MAX: Duration = Duration::from_mins(2);
 
 /// A connected client with an agent at work.
 #[derive(Debug)]

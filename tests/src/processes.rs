@@ -40,7 +40,7 @@ impl Process {
             // A service that died says nothing; ask the system from time to time.
             notify.set_read_timeout(Some(Duration::from_millis(200)))?;
             match notify.recv(&mut message) {
-                Ok(len) if message.get(..len).is_some_and(|text| has_ready(text)) => return Ok(process),
+                Ok(len) if message.get(..len).is_some_and(has_ready) => return Ok(process),
                 Ok(_) => {}
                 Err(_timeout) => {
                     if let Some(status) = process.child.try_wait()? {

@@ -10,7 +10,10 @@ use recueil_tests::project_path;
 fn tests(dir: &Path, found: &mut BTreeMap<String, bool>) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         if path.is_dir() {
             if name != "target" && !name.starts_with('.') {
                 tests(&path, found)?;
@@ -19,9 +22,16 @@ fn tests(dir: &Path, found: &mut BTreeMap<String, bool>) -> anyhow::Result<()> {
             let text = std::fs::read_to_string(&path)?;
             for (start, _) in text.match_indices("fn ") {
                 let before = text[..start].trim_end().trim_end_matches("async").trim_end();
-                let attributes: Vec<&str> =
-                    before.lines().rev().map(str::trim).take_while(|line| line.starts_with('#')).collect();
-                if attributes.iter().any(|line| line.starts_with("#[test") || line.starts_with("#[tokio::test")) {
+                let attributes: Vec<&str> = before
+                    .lines()
+                    .rev()
+                    .map(str::trim)
+                    .take_while(|line| line.starts_with('#'))
+                    .collect();
+                if attributes
+                    .iter()
+                    .any(|line| line.starts_with("#[test") || line.starts_with("#[tokio::test"))
+                {
                     let name = text[start + 3..].split(['(', '<']).next().unwrap_or_default();
                     let ignored = attributes.iter().any(|line| line.contains("ignore"));
                     found.insert(name.to_owned(), ignored);
@@ -37,15 +47,30 @@ fn each_test_that_the_architecture_names_exists_and_runs() -> anyhow::Result<()>
     let mut found = BTreeMap::new();
     tests(&project_path(""), &mut found)?;
     let text = std::fs::read_to_string(project_path("ARCHITECTURE.md"))?;
-    let (_, table) = text.split_once("## What is tested where").context("the table is missing")?;
+    let (_, table) = text
+        .split_once("## What is tested where")
+        .context("the table is missing")?;
     let table = table.split("\n## ").next().unwrap_or_default();
-    let named: Vec<&str> =
-        table.split('`').skip(1).step_by(2).filter(|name| name.contains('_') && !name.contains('/')).collect();
+    let named: Vec<&str> = table
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| name.contains('_') && !name.contains('/'))
+        .collect();
     anyhow::ensure!(named.len() > 40, "the table names {} tests only", named.len());
     let missing: Vec<_> = named.iter().filter(|name| !found.contains_key(**name)).collect();
-    anyhow::ensure!(missing.is_empty(), "the table names tests that do not exist: {missing:?}");
-    let ignored: Vec<_> = named.iter().filter(|name| found.get(**name) == Some(&true)).collect();
-    anyhow::ensure!(ignored.is_empty(), "the table names tests that are ignored: {ignored:?}");
+    anyhow::ensure!(
+        missing.is_empty(),
+        "the table names tests that do not exist: {missing:?}"
+    );
+    let ignored: Vec<_> = named
+        .iter()
+        .filter(|name| found.get(**name) == Some(&true))
+        .collect();
+    anyhow::ensure!(
+        ignored.is_empty(),
+        "the table names tests that are ignored: {ignored:?}"
+    );
     Ok(())
 }
 
@@ -66,7 +91,12 @@ fn states() -> String {
             Durable::ReceiptThenRow => "receipt, row",
             Durable::ReceiptThenParcelErased => "receipt, row, parcel erased",
         };
-        format!("| {} | {:?} | {} | {actor} | {durable} |\n", line.from.as_str(), line.event, line.to.as_str())
+        format!(
+            "| {} | {:?} | {} | {actor} | {durable} |\n",
+            line.from.as_str(),
+            line.event,
+            line.to.as_str()
+        )
     });
     let head = "| from | event | to | by | durable first |\n|---|---|---|---|---|\n";
     head.chars().chain(lines.collect::<String>().chars()).collect()
@@ -76,6 +106,9 @@ fn states() -> String {
 fn the_state_table_of_the_document_is_the_one_of_the_code() -> anyhow::Result<()> {
     let text = std::fs::read_to_string(project_path("ARCHITECTURE.md"))?;
     let table = states();
-    anyhow::ensure!(text.contains(&table), "ARCHITECTURE.md should hold this table:\n{table}");
+    anyhow::ensure!(
+        text.contains(&table),
+        "ARCHITECTURE.md should hold this table:\n{table}"
+    );
     Ok(())
 }

@@ -154,9 +154,8 @@ fn session(station: &Station) -> anyhow::Result<()> {
 
     let sealed = shell.ok(&format!("seal {id}"))?;
     assert_eq!(sealed["recepisse"]["status"], "provisional");
-    shell
-        .fails(&format!("dossier show {id} --fields"), 0, "")
-        .expect_err("it is shown, without its fields");
+    // All the while, although each of the calls below takes the dossier over.
+    let to_the_end = shell.spawn(&format!("follow {id}"))?;
     let followed = shell.ok(&format!("follow {id} --until in-instruction"))?;
     let demande = text(&followed["dossier"]["demande"])?;
     let shown = shell.ok(&format!("dossier show {id} --fields"))?;
@@ -174,10 +173,9 @@ fn session(station: &Station) -> anyhow::Result<()> {
         shell.ok(&format!("follow {id} --until {status}"))?;
     }
     hand_over(station, &shell, &demande)?;
-    assert_eq!(
-        shell.ok(&format!("follow {id}"))?["dossier"]["state"],
-        "handed-over"
-    );
+    let followed = to_the_end.wait_with_output()?;
+    assert_eq!(followed.status.code(), Some(0));
+    assert_eq!(document(&followed)?["dossier"]["state"], "handed-over");
     Ok(())
 }
 
@@ -254,8 +252,24 @@ fn what_goes_wrong_has_its_exit_code_and_its_json() -> anyhow::Result<()> {
     assert_eq!(cancelled["dossier"]["state"], "cancelled");
     shell.fails(&format!("dossier set {id} motif vol"), 6, "wrong-state")?;
     shell.fails(&format!("follow {id} --until sealed"), 6, "not-reached")?;
+    shell.ok("dossier open deposit/cni-adulte")?;
 
+    let mut following = shell.spawn("follow last --until in-instruction")?;
+    let stderr = BufReader::new(following.stderr.take().context("a pipe was asked for")?);
+    let told = stderr
+        .lines()
+        .next()
+        .context("it says where the dossier stands")??;
+    assert_eq!(told, "draft");
     station.stop_recueild();
+    let following = following.wait_with_output()?;
+    assert_eq!(
+        following.status.code(),
+        Some(4),
+        "nobody waits for a station that left"
+    );
+    assert_eq!(document(&following)?["error"]["code"], "service");
+
     let shell = Shell(&station);
     shell.fails("status", 4, "service")?;
     shell.fails("dossier list", 4, "service")?;
@@ -288,6 +302,46 @@ fn people_read_words_in_columns_without_colour_outside_a_terminal() -> anyhow::R
         (Some(6), b"".as_slice())
     );
     assert!(String::from_utf8(refused.stderr)?.contains("recueilctl: the dossier is not complete"));
+    Ok(())
+}
+
+/// `script` gives a terminal; what comes out is what its screen is sent.
+#[test]
+fn a_terminal_gets_one_line_of_progress_and_colour() -> anyhow::Result<()> {
+    let station = Station::start(Options {
+        cert: false,
+        ..Options::default()
+    })?;
+    let shell = Shell(&station);
+    shell.ok("dossier open deposit/cni-adulte")?;
+    until_ready(&shell, "fingerprint")?;
+    let users = station.users();
+    let line = format!(
+        "{} --bus {} capture fingerprints last",
+        binary("recueilctl")?.display(),
+        station.bus_address()
+    );
+    let output = users
+        .command(users.client, "script".as_ref())
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .stdin(Stdio::null())
+        .output()
+        .context("package bsdutils is needed")?;
+    let screen = String::from_utf8(output.stdout)?;
+    assert!(output.status.success(), "{screen:?}");
+    assert!(
+        screen.contains("\r\x1b[Kpresent the left four fingers"),
+        "{screen:?}"
+    );
+    let (progress, page) = screen.split_once('\n').context("the page has lines")?;
+    let (_, first) = progress
+        .rsplit_once("\r\x1b[K")
+        .context("the line of progress is taken away")?;
+    assert_eq!(first, "\x1b[32mfingerprints: completed\x1b[0m\r", "{screen:?}");
+    assert!(
+        page.contains("right index") && page.contains("\x1b[32mkept\x1b[0m"),
+        "{screen:?}"
+    );
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::process::Command;
 use recueil_tests::{Client, Options, Station};
 
 /// A test that needs root says so where it is skipped.
+#[expect(clippy::print_stdout, reason = "a skipped test is told aloud")]
 fn skipped() -> bool {
     let skip = !rustix::process::geteuid().is_root();
     if skip {
@@ -16,7 +17,10 @@ fn skipped() -> bool {
 
 fn uid_of(pid: u32) -> anyhow::Result<u32> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:"))
+        .unwrap_or_default();
     Ok(line.split_whitespace().next().unwrap_or_default().parse()?)
 }
 
@@ -28,7 +32,11 @@ async fn each_service_runs_under_its_own_user_and_none_as_root() -> anyhow::Resu
     let station = Station::start(Options::default())?;
     let client = Client::connect(&station.address(), "agent.dupont").await?;
     assert_eq!(client.station.status().await?.analyser, "separated");
-    let uids = station.pids().into_iter().map(|(_, pid)| uid_of(pid)).collect::<Result<BTreeSet<_>, _>>()?;
+    let uids = station
+        .pids()
+        .into_iter()
+        .map(|(_, pid)| uid_of(pid))
+        .collect::<Result<BTreeSet<_>, _>>()?;
     assert_eq!(uids.len(), 3, "recueild, hostd and courier differ: {uids:?}");
     assert!(!uids.contains(&0));
     Ok(())
@@ -48,8 +56,17 @@ async fn no_service_reads_what_is_anothers() -> anyhow::Result<()> {
         command.arg("-c1").arg(station.folders().path(path));
         anyhow::Ok(command.output()?.status.success())
     };
-    assert!(reads(users.recueil, "state/store.sqlite")?, "the control: recueild reads its store");
-    for user in [users.host, users.analyser, users.courier, users.hardware, users.client] {
+    assert!(
+        reads(users.recueil, "state/store.sqlite")?,
+        "the control: recueild reads its store"
+    );
+    for user in [
+        users.host,
+        users.analyser,
+        users.courier,
+        users.hardware,
+        users.client,
+    ] {
         assert!(!reads(user, "state/store.sqlite")?, "{user:?} reads the store");
         assert!(!reads(user, "keys/seal.key")?, "{user:?} reads the sealing key");
     }
@@ -65,6 +82,9 @@ async fn no_service_reads_what_is_anothers() -> anyhow::Result<()> {
     assert!(!lists(users.client, "ready")? && !lists(users.host, "ready")?);
     let mut write = users.command(users.courier, std::path::Path::new("/usr/bin/touch"));
     write.arg(station.folders().path("ready/forged.p7m"));
-    assert!(!write.output()?.status.success(), "the courier cannot write into the outbox");
+    assert!(
+        !write.output()?.status.success(),
+        "the courier cannot write into the outbox"
+    );
     Ok(())
 }

@@ -37,20 +37,24 @@ pub(crate) fn run(rig: &mut Rig, report: &mut Report) -> anyhow::Result<()> {
     let host = Host::start(&plugin, &users, &device)?;
 
     let [mut preview, mut kept, mut serial, mut together] = [(); 4].map(|()| Samples::default());
+    let [mut arriving, mut copying, mut wiping] = [(); 3].map(|()| Samples::default());
     let [mut called, mut called_kept] = [(); 2].map(|()| Samples::default());
     let mut in_process = InProcess::new();
     let mut req = 0;
     for _round in 0..ROUNDS {
         let analyser = Analyser::attach(&host, FrameKind::Preview, BUFFERS)?;
         req += 1;
-        let times = analyser.one_by_one(&host, &mut far_end, req, Keeping::Nothing)?;
-        preview.push_times(times);
+        let parts = analyser.one_by_one(&host, &mut far_end, req, Keeping::Nothing)?;
+        preview.push_times(parts.iter().map(Parts::whole));
+        arriving.push_times(parts.iter().map(|parts| parts.arriving));
+        copying.push_times(parts.iter().map(|parts| parts.copying));
+        wiping.push_times(parts.iter().map(|parts| parts.wiping));
         in_process.run(&mut called, Keeping::Nothing);
 
         let analyser = Analyser::attach(&host, FrameKind::Result, 1)?;
         req += 1;
-        let times = analyser.one_by_one(&host, &mut far_end, req, Keeping::All)?;
-        kept.push_times(times);
+        let parts = analyser.one_by_one(&host, &mut far_end, req, Keeping::All)?;
+        kept.push_times(parts.iter().map(Parts::whole));
         in_process.run(&mut called_kept, Keeping::All);
 
         for (buffers, samples) in [(1, &mut serial), (BUFFERS, &mut together)] {
@@ -67,6 +71,13 @@ pub(crate) fn run(rig: &mut Rig, report: &mut Report) -> anyhow::Result<()> {
         &called,
         goal,
     );
+    for (part, samples) in [
+        ("of which the fill, and the message's way", &arriving),
+        ("of which the copy", &copying),
+        ("of which the wipe, and lending again", &wiping),
+    ] {
+        report.alone(part, time, samples, Goal::None);
+    }
     report.compare(
         "2.4 MB, plugin to analyser, each copy kept in new memory / the same",
         time,
@@ -146,6 +157,19 @@ fn fill(picture: &[u8], frame: &mut [u8]) {
     frame.copy_from_slice(picture);
 }
 
+/// Where the time of a frame went.
+struct Parts {
+    arriving: Duration,
+    copying: Duration,
+    wiping: Duration,
+}
+
+impl Parts {
+    fn whole(&self) -> Duration {
+        self.arriving + self.copying + self.wiping
+    }
+}
+
 /// The analyser's part on the frame socket.
 struct Analyser {
     socket: Socket,
@@ -182,7 +206,7 @@ impl Analyser {
         device: &mut UnixStream,
         req: u64,
         keeping: Keeping,
-    ) -> anyhow::Result<Vec<Duration>> {
+    ) -> anyhow::Result<Vec<Parts>> {
         let (mut times, mut kept) = (Vec::new(), Vec::new());
         let mut copy = Zeroizing::default();
         host.capture(req)?;
@@ -190,15 +214,22 @@ impl Analyser {
             let asked: &[u8] = if keeping == Keeping::All { b"r" } else { b"p" };
             device.write_all(asked)?;
             let (index, info) = self.frame()?;
+            let arriving = Duration::from_nanos(now_ns().saturating_sub(info.time_ns));
+            let begun = Instant::now();
             if keeping == Keeping::All {
                 copy = read_memory(self.buffer(index)?, info.used, CAPACITY)?;
             } else {
                 read_memory_into(self.buffer(index)?, &mut copy, info.used, CAPACITY)?;
             }
+            let copying = begun.elapsed();
             self.give_back(index)?;
-            let time = Duration::from_nanos(now_ns().saturating_sub(info.time_ns));
+            let wiping = begun.elapsed().saturating_sub(copying);
             if frame >= WARMING {
-                times.push(time);
+                times.push(Parts {
+                    arriving,
+                    copying,
+                    wiping,
+                });
             }
             match keeping {
                 Keeping::All => kept.push(std::mem::take(&mut copy)),

@@ -30,6 +30,7 @@ pub(crate) struct Rig {
 impl Rig {
     pub(crate) fn start() -> anyhow::Result<Self> {
         let station = Station::start(Options::default())?;
+        allow_rivals(&station)?;
         let users = *station.users();
         let folders = station.folders();
         let devices_dir = folders.folder("bench/devices", users.hardware, users.hardware, 0o755)?;
@@ -66,6 +67,39 @@ impl Rig {
             .args(["--allow-uid", &own_user().0.to_string()]);
         Ok(command)
     }
+}
+
+/// The station's bus lets nobody else own a name.
+fn allow_rivals(station: &Station) -> anyhow::Result<()> {
+    let path = station.folders().path("bus.conf");
+    let config = std::fs::read_to_string(&path)?;
+    let rivals = r#"  <policy context="default">
+    <allow own="fr.recueil.Rival1"/>
+    <allow send_destination="fr.recueil.Rival1"/>
+    <allow own="net.reactivated.Fprint"/>
+    <allow own="org.freedesktop.PolicyKit1"/>
+    <allow send_destination="net.reactivated.Fprint"/>
+    <allow send_destination="org.freedesktop.PolicyKit1"/>
+  </policy>
+</busconfig>"#;
+    std::fs::write(&path, config.replace("</busconfig>", rivals))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let connection = station.connect().await?;
+        let daemon = "org.freedesktop.DBus";
+        connection
+            .call_method(
+                Some(daemon),
+                "/org/freedesktop/DBus",
+                Some(daemon),
+                "ReloadConfig",
+                &(),
+            )
+            .await?;
+        anyhow::Ok(())
+    })
 }
 
 /// Ourselves.

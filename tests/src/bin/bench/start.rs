@@ -10,7 +10,6 @@ use std::process::{ChildStdout, Command};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use recueil_bus::BusConnection;
 use recueil_tests::binary;
 use recueil_wire::Socket;
 use recueil_wire::devices::{Answer, Call, DeviceState, FromHostd, Notice, Request};
@@ -27,7 +26,6 @@ const POLKITD: &str = "/usr/lib/polkit-1/polkitd";
 
 pub(crate) fn run(rig: &mut Rig, report: &mut Report) -> anyhow::Result<()> {
     rig.station.stop_recueild();
-    allow_rivals(rig)?;
     let _polkitd = start_polkitd(rig)?;
     let mut rival = Fprintd::new(rig)?;
     let hostd = Hostd::new(rig)?;
@@ -183,35 +181,4 @@ fn start_polkitd(rig: &Rig) -> anyhow::Result<Running> {
     let running = Running::spawn(polkitd, &log(rig.folders(), "polkitd")?)?;
     next_line(&mut owners).context("polkitd does not start")?;
     Ok(running)
-}
-
-/// The station's bus lets nobody else own a name.
-fn allow_rivals(rig: &Rig) -> anyhow::Result<()> {
-    let path = rig.folders().path("bus.conf");
-    let config = std::fs::read_to_string(&path)?;
-    let rivals = r#"  <policy context="default">
-    <allow own="net.reactivated.Fprint"/>
-    <allow own="org.freedesktop.PolicyKit1"/>
-    <allow send_destination="net.reactivated.Fprint"/>
-    <allow send_destination="org.freedesktop.PolicyKit1"/>
-  </policy>
-</busconfig>"#;
-    std::fs::write(&path, config.replace("</busconfig>", rivals))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let connection: BusConnection = rig.station.connect().await?;
-        let daemon = "org.freedesktop.DBus";
-        connection
-            .call_method(
-                Some(daemon),
-                "/org/freedesktop/DBus",
-                Some(daemon),
-                "ReloadConfig",
-                &(),
-            )
-            .await?;
-        anyhow::Ok(())
-    })
 }

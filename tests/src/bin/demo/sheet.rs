@@ -94,19 +94,15 @@ fn frame(picture: &mut RgbImage, x: i64, y: i64, width: i64, height: i64) {
             *pixel = BOX;
         }
     };
-    for step in 0..width {
-        (0..3).for_each(|thick| {
-            [y + thick, y + height - thick]
-                .into_iter()
-                .for_each(|y| dot(x + step, y))
-        });
-    }
-    for step in 0..height {
-        (0..3).for_each(|thick| {
-            [x + thick, x + width - thick]
-                .into_iter()
-                .for_each(|x| dot(x, y + step))
-        });
+    for thick in 0..3 {
+        for step in 0..width {
+            dot(x + step, y + thick);
+            dot(x + step, y + height - thick);
+        }
+        for step in 0..height {
+            dot(x + thick, y + step);
+            dot(x + width - thick, y + step);
+        }
     }
 }
 
