@@ -97,12 +97,13 @@ impl Station {
         if station.options.devices {
             station.start_hardware()?;
         }
-        let analyser = binary("recueil-analyser")?;
-        station.activator = Some(Activator::start(
-            &station.folders.path("run/analyser.sock"),
-            users,
-            analyser,
-        )?);
+        if users.separate {
+            let (socket, analyser) = (
+                station.folders.path("run/analyser.sock"),
+                binary("recueil-analyser")?,
+            );
+            station.activator = Some(Activator::start(&socket, users, analyser)?);
+        }
         station.start_recueild()?;
         Ok(station)
     }
@@ -233,6 +234,12 @@ impl Station {
         } else {
             Value::Null
         };
+        let analyser = if self.users.separate {
+            json!({ "socket": at("run/analyser.sock") })
+        } else {
+            // Nobody could give it a user of its own: `status` says "not separated".
+            json!({ "program": binary("recueil-analyser")?.display().to_string() })
+        };
         let mut recueild = json!({
             "state_dir": at("state"),
             "ready_dir": at("ready"),
@@ -243,7 +250,7 @@ impl Station {
             "profiles_dir": project_path("config/profiles").display().to_string(),
             "status_poll_s": 1,
             "steal_after_s": self.options.steal_after_s,
-            "capture": { "analyser": { "socket": at("run/analyser.sock") } },
+            "capture": { "analyser": analyser },
         });
         let mut courier = json!({
             "socket": at("run/courier/courier.sock"),
