@@ -6,7 +6,8 @@ use std::sync::{Arc, RwLock};
 
 use recueil_bus::{Code, Error};
 use recueil_wire::devices::{
-    Answer, Call, CaptureParams, Device, Failure, FailureCode, FromHostd, Notice, Plugin, Request,
+    Answer, Call, CaptureParams, Device, DeviceState, Failure, FailureCode, FromHostd, Notice, Plugin,
+    Request,
 };
 use tokio::sync::broadcast;
 
@@ -80,8 +81,11 @@ impl Devices {
             Notice::Device { device } => {
                 self.write().insert(device.id.clone(), device.as_ref().clone());
             }
+            // It stays known, so that clients see it come back as the same, with its holder.
             Notice::Gone { device } => {
-                self.write().remove(device);
+                if let Some(device) = self.write().get_mut(device) {
+                    device.state = DeviceState::Absent;
+                }
             }
             _ => {}
         }

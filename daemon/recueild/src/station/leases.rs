@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use recueil_bus::{Caller, Code, DeviceView, Error};
 use recueil_device::lease::Holder;
-use recueil_wire::devices::{Device, Modality};
+use recueil_wire::devices::{Device, DeviceState, Modality};
 
 use super::Station;
 use crate::shop::CaptureLease;
 
 impl Station {
     pub(super) async fn lease(&mut self, caller: Caller, device: &str, steal: bool) -> Result<(), Error> {
-        if self.shop.capture.devices.get(device).is_none() {
+        let known = self.shop.capture.devices.get(device);
+        if known.is_none_or(|device| device.state == DeviceState::Absent) {
             return Err(Error::new(
                 Code::UnknownDevice,
                 "there is no such device, or it is unplugged",
@@ -88,8 +89,10 @@ impl Station {
     }
 
     pub(super) async fn end_leases(&mut self, name: &str) {
-        for device in self.leases.end_all(name) {
-            self.show_device(&device).await;
+        // Take-overs that it announced end too; what did not change is not told again.
+        self.leases.end_all(name);
+        for device in self.shop.capture.devices.all() {
+            self.show(&device).await;
         }
     }
 

@@ -48,10 +48,7 @@ impl Station {
             LinkEvent::News(notice) => {
                 let changed = match &notice {
                     Notice::Device { device } => Some(device.id.clone()),
-                    Notice::Gone { device } => {
-                        self.gone(device).await;
-                        None
-                    }
+                    Notice::Gone { device } => Some(device.clone()),
                     _ => None,
                 };
                 self.shop.capture.devices.learn(notice);
@@ -59,14 +56,6 @@ impl Station {
                     self.show_device(&id).await;
                 }
             }
-        }
-    }
-
-    /// A device left the machine: it is shown as absent, so that clients see it come back as the same.
-    async fn gone(&self, id: &str) {
-        if let Some(mut device) = self.shop.capture.devices.get(id) {
-            device.state = DeviceState::Absent;
-            self.show(&device).await;
         }
     }
 
