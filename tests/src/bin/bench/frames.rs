@@ -7,6 +7,7 @@
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -38,7 +39,7 @@ pub(crate) fn run(rig: &mut Rig, report: &mut Report) -> anyhow::Result<()> {
 
     let [mut preview, mut kept, mut serial, mut together] = [(); 4].map(|()| Samples::default());
     let [mut arriving, mut copying, mut wiping] = [(); 3].map(|()| Samples::default());
-    let [mut called, mut called_kept] = [(); 2].map(|()| Samples::default());
+    let [mut called, mut called_kept, mut threads] = [(); 3].map(|()| Samples::default());
     let mut in_process = InProcess::new();
     let mut req = 0;
     for _round in 0..ROUNDS {
@@ -50,6 +51,7 @@ pub(crate) fn run(rig: &mut Rig, report: &mut Report) -> anyhow::Result<()> {
         copying.push_times(parts.iter().map(|parts| parts.copying));
         wiping.push_times(parts.iter().map(|parts| parts.wiping));
         in_process.run(&mut called, Keeping::Nothing);
+        between_threads(&mut threads)?;
 
         let analyser = Analyser::attach(&host, FrameKind::Result, 1)?;
         req += 1;
@@ -78,6 +80,13 @@ pub(crate) fn run(rig: &mut Rig, report: &mut Report) -> anyhow::Result<()> {
     ] {
         report.alone(part, time, samples, Goal::None);
     }
+    report.compare(
+        "2.4 MB, the first line / the same work between two threads of one process",
+        time,
+        &preview,
+        &threads,
+        Goal::None,
+    );
     report.compare(
         "2.4 MB, plugin to analyser, each copy kept in new memory / the same",
         time,
@@ -120,9 +129,8 @@ pub(crate) struct InProcess {
 
 impl InProcess {
     pub(crate) fn new() -> Self {
-        let pattern = (0..=u8::MAX).cycle();
         Self {
-            picture: pattern.take(FRAME_BYTES).collect(),
+            picture: picture(),
             frame: vec![1; FRAME_BYTES],
             copy: vec![1; FRAME_BYTES],
         }
@@ -149,6 +157,45 @@ impl InProcess {
         }
         std::hint::black_box(kept);
     }
+}
+
+/// The rival with the plugin's work on a thread of its own, as a driver's is: what the way between two processors
+/// costs without any process border. The frame goes to and fro by ownership.
+fn between_threads(samples: &mut Samples) -> anyhow::Result<()> {
+    let (to_driver, asked) = sync_channel::<Vec<u8>>(1);
+    let (to_reader, filled) = sync_channel::<(Instant, Vec<u8>)>(1);
+    let driver = std::thread::spawn(move || {
+        let picture = picture();
+        for mut frame in asked {
+            let begun = Instant::now();
+            fill(&picture, &mut frame);
+            if to_reader.send((begun, frame)).is_err() {
+                return;
+            }
+        }
+    });
+    let mut copy = vec![1; FRAME_BYTES];
+    let mut frame = vec![1; FRAME_BYTES];
+    for number in 0..FRAMES + WARMING {
+        to_driver.send(frame)?;
+        let begun;
+        (begun, frame) = filled.recv()?;
+        copy.copy_from_slice(&frame);
+        std::hint::black_box(&mut copy);
+        frame.fill(0);
+        std::hint::black_box(&mut frame);
+        if number >= WARMING {
+            samples.push_time(begun.elapsed());
+        }
+    }
+    drop(to_driver);
+    driver
+        .join()
+        .map_err(|_panic| anyhow::anyhow!("the driver's thread failed"))
+}
+
+fn picture() -> Vec<u8> {
+    (0..=u8::MAX).cycle().take(FRAME_BYTES).collect()
 }
 
 /// What the plugin does. A call, as a plugin's would be.
