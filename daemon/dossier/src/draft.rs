@@ -1,6 +1,6 @@
 //! A dossier while it is collected, and what it becomes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -104,8 +104,17 @@ pub struct Destruction {
     pub positions: Vec<FingerPosition>,
     /// When both processes that held them had ended.
     pub at: Timestamp,
-    /// How: `processes-ended` (memory never written to a disk, given back to the system by both processes).
+    /// How: [`Self::PROCESSES_ENDED`] or [`Self::ENDED_BEFORE_RESTART`]. In both cases the memory was never
+    /// written to a disk.
     pub method: String,
+}
+
+impl Destruction {
+    /// Both processes that held the prints were seen to end, and gave their memory back to the system.
+    pub const PROCESSES_ENDED: &str = "processes-ended";
+    /// The station's service ended before it saw them end. Both end with it, since each lives as long as its
+    /// connection; `at` is when this was recorded, after the service had started again.
+    pub const ENDED_BEFORE_RESTART: &str = "processes-ended-before-restart";
 }
 
 /// What a draft is opened with.
@@ -159,6 +168,10 @@ pub struct Draft {
     pub decisions: Vec<Decision>,
     /// Destructions, in their order.
     pub destructions: Vec<Destruction>,
+    /// Prints that were taken and not chosen, whose destruction is not recorded yet. It is stored with the
+    /// selection, so that a crash between the two leaves no print without its record.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub surplus: BTreeSet<FingerPosition>,
 }
 
 /// Something a draft lacks.
@@ -237,7 +250,16 @@ impl Draft {
             selection: None,
             decisions: Vec::new(),
             destructions: Vec::new(),
+            surplus: BTreeSet::new(),
         }
+    }
+
+    /// Records a destruction; the prints that it names are no longer waited for.
+    pub fn record_destruction(&mut self, destruction: Destruction) {
+        for position in &destruction.positions {
+            self.surplus.remove(position);
+        }
+        self.destructions.push(destruction);
     }
 
     /// Sets a field to what the agent typed; an empty text removes it.
@@ -536,6 +558,22 @@ mod tests {
         assert!(set("sexe", "X").is_err());
         assert!(set("nom\nnaissance", "A").is_err());
         assert!(set("sexe", "F").is_ok());
+    }
+
+    #[test]
+    fn a_recorded_destruction_is_waited_for_no_longer() {
+        let mut draft = draft();
+        let [ring, little] = [4, 5].map(|code| FingerPosition::try_from(code).unwrap());
+        draft.surplus.extend([ring, little]);
+        let read = serde_json::from_slice::<Draft>(&serde_json::to_vec(&draft).unwrap()).unwrap();
+        assert_eq!(read.surplus, draft.surplus, "it outlives a crash");
+        draft.record_destruction(Destruction {
+            positions: vec![ring],
+            at: Timestamp::UNIX_EPOCH,
+            method: Destruction::PROCESSES_ENDED.into(),
+        });
+        assert_eq!(draft.surplus, [little].into());
+        assert_eq!(draft.destructions.len(), 1);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses its part of this")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -89,6 +89,7 @@ pub(crate) fn draft(number: u8) -> Draft {
         selection: None,
         decisions: Vec::new(),
         destructions: Vec::new(),
+        surplus: BTreeSet::new(),
     }
 }
 
