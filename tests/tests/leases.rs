@@ -166,6 +166,28 @@ async fn an_unplugged_device_comes_back_as_the_same_object_with_the_same_holder(
     Ok(())
 }
 
+#[tokio::test]
+async fn an_unplugged_device_is_free_when_its_holder_leaves() -> anyhow::Result<()> {
+    let station = start(60)?;
+    let mut client = Client::connect(&station.address(), "agent.dupont").await?;
+    let reader = reader(&client).await?;
+    let (holder, uid) = another(&station).await?;
+    of(&holder, &reader).await?.lease(HashMap::new()).await?;
+    station.hardware(&json!({"command": "away", "device": "fp4"}))?;
+    client
+        .until_device(&reader, |view| {
+            view.state == "absent" && view.holder_uid == Some(uid)
+        })
+        .await?;
+    holder.leave().await?;
+    client
+        .until_device(&reader, |view| view.holder_uid.is_none())
+        .await?;
+    let refused = of(&client, &reader).await?.lease(HashMap::new()).await;
+    assert_eq!(refused.unwrap_err().code, Code::UnknownDevice);
+    Ok(())
+}
+
 fn start(steal_after_s: u64) -> anyhow::Result<Station> {
     Station::start(Options {
         cert: false,
