@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::Context;
 
@@ -52,7 +52,8 @@ pub(crate) fn start(
         .arg(program)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("DBUS_SYSTEM_BUS_ADDRESS", address);
+        .env("DBUS_SYSTEM_BUS_ADDRESS", address)
+        .stdout(Stdio::null());
     let process = Process::spawn("polkitd", command, log)?;
     let waited = Command::new("gdbus")
         .args([

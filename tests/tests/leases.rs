@@ -66,7 +66,9 @@ async fn two_captures_of_one_device_follow_each_other() -> anyhow::Result<()> {
     // The hand does not come.
     station.show("fp4", &[json!({"wait_ms": 3_600_000})])?;
     let capture = first.start(&one, "empreintes", &reader, None, true).await?;
-    first.until(&capture, |view| view.state == "capturing").await?;
+    station.hardware(
+        &json!({"command": "await", "device": "fp4", "until": "capturing", "timeout_ms": 25_000}),
+    )?;
     let refused = two.dossier.start_capture("empreintes", &reader, HashMap::new());
     assert_eq!(refused.await.unwrap_err().code, Code::Busy);
 

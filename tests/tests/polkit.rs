@@ -18,9 +18,9 @@ const NEWS_MAY_AND_MAIL_MAY_NOT: &str = r#"polkit.addRule(function(action, subje
     return subject.user == "news" ? polkit.Result.YES : polkit.Result.NO;
 });"#;
 
-const A_PERSON_MUST_APPROVE: &str = r#"polkit.addRule(function(action, subject) {
+const A_PERSON_MUST_APPROVE: &str = r"polkit.addRule(function(action, subject) {
     return polkit.Result.AUTH_SELF;
-});"#;
+});";
 
 const ONLY_TAKE_OVERS_NEED_A_PERSON: &str = r#"polkit.addRule(function(action, subject) {
     return action.id == "fr.recueil.station1.steal" ? polkit.Result.AUTH_SELF : polkit.Result.YES;
