@@ -133,7 +133,13 @@ impl Desk {
                         stopped = Some(text);
                     }
                     Failure::NotFound | Failure::Expired => self.resend(id),
-                    Failure::Offset | Failure::Digest | Failure::TooLarge | Failure::Protocol(_) => {}
+                    Failure::TooLarge => {
+                        let text =
+                            "CERT does not take a parcel this large: keep the station as it is and call CERT";
+                        tracing::error!(dossier = %id, "{text}");
+                        stopped = Some(text.to_owned());
+                    }
+                    Failure::Offset | Failure::Digest | Failure::Protocol(_) => {}
                 }
             }
         }

@@ -3,8 +3,10 @@
 #![allow(dead_code, reason = "each test program uses its part of this")]
 
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use recueil_cert::Server;
@@ -20,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// No test waits longer for anything.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Place {
     pub(crate) root: tempfile::TempDir,
@@ -253,4 +255,77 @@ pub(crate) async fn listed(server: &Server) -> serde_json::Value {
 pub(crate) async fn order(server: &Server, line: &str) {
     let answer = server.control(line).await;
     assert!(answer.contains("\"ok\":true"), "{answer}");
+}
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_recueil-courier");
+/// Numbers of no user; root starts the program under the first, and speaks to it as itself.
+const COURIER_UID: u32 = 64_321;
+
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Starts the program as a user who is not root, with `recueild` as the only one it listens to; behind another
+/// program where `before` names one and its arguments.
+pub(crate) fn start(place: &Place, port: Option<u16>, recueild: u32, before: &[&str]) -> Child {
+    let config = place.root.path().join("recueil.toml");
+    std::fs::write(&config, place.config_text(port, recueild)).unwrap();
+    let mut words: Vec<String> = before.iter().map(|word| (*word).to_owned()).collect();
+    // The build folder may be closed to others, so the program is taken out of it.
+    let program = place.root.path().join("recueil-courier");
+    std::fs::copy(PROGRAM, &program).unwrap();
+    if is_root() {
+        std::fs::set_permissions(place.root.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        give(place.root.path());
+        let ids = [format!("--reuid={COURIER_UID}"), format!("--regid={COURIER_UID}")];
+        words.extend(["setpriv".to_owned()].into_iter().chain(ids));
+        words.extend(["--clear-groups", "--no-new-privs"].map(str::to_owned));
+    }
+    words.extend([
+        program.display().to_string(),
+        "--config".to_owned(),
+        config.display().to_string(),
+    ]);
+    Command::new(&words[0])
+        .args(&words[1..])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("Debian packages util-linux and strace")
+}
+
+/// Makes the program's user the owner of a folder and of all in it.
+fn give(folder: &Path) {
+    chown(folder, Some(COURIER_UID), Some(COURIER_UID)).unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            give(&path);
+        }
+        chown(&path, Some(COURIER_UID), Some(COURIER_UID)).unwrap();
+    }
+}
+
+/// Connects once the program listens; none if it ends before. Nothing tells when that is but the socket itself.
+pub(crate) async fn connect(place: &Place, program: &mut Child) -> Option<AsyncSocket> {
+    let begun = Instant::now();
+    loop {
+        match AsyncSocket::connect(&place.socket()) {
+            Ok(socket) => return Some(socket),
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+        }
+        if program.try_wait().unwrap().is_some() {
+            return None;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Tells the program to end, and waits for it. How long that took.
+pub(crate) fn end(mut program: Child) -> Duration {
+    let told = Instant::now();
+    let pid = rustix::process::Pid::from_child(&program);
+    // It may have ended by itself.
+    let _told = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    program.wait().unwrap();
+    told.elapsed()
 }
