@@ -1,4 +1,4 @@
-//! `recueil-rival-idle BUS DATABASE`: the empty program on our libraries: one connection to the bus, one SQLite
+//! `recueil-rival-idle BUS DATABASE`: the empty program on our libraries: one connection to the bus, one `SQLite`
 //! database, one digest, and then it waits for SIGTERM. Prints a line when it waits.
 
 use std::io::Write;
