@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::broadcast;
 use zbus::fdo::DBusProxy;
 use zbus::message::{Flags, Header};
 use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
@@ -70,12 +69,8 @@ pub(crate) struct Gate {
     bus: DBusProxy<'static>,
     polkit: AuthorityProxy<'static>,
     asked: AtomicU64,
-    /// Names that leave the bus, for the questions asked on their behalf.
-    left: broadcast::Sender<String>,
 }
 
-/// Names that may leave before a question's task looks.
-const LEFT_MAX: usize = 256;
 /// A person may need this long to type a password.
 const ANSWER_MAX: Duration = Duration::from_mins(2);
 
@@ -83,22 +78,18 @@ impl Gate {
     pub(crate) async fn new(connection: &zbus::Connection, authority: Authority) -> zbus::Result<Self> {
         let bus = DBusProxy::new(connection).await?;
         let polkit = AuthorityProxy::new(connection).await?;
-        let (left, _nobody_asks_yet) = broadcast::channel(LEFT_MAX);
         Ok(Self {
             authority,
             callers: Callers::default(),
             bus,
             polkit,
             asked: AtomicU64::new(0),
-            left,
         })
     }
 
-    /// A name left the bus: its open questions are withdrawn.
+    /// A name left the bus. polkit withdraws its open questions itself.
     pub(crate) fn forget(&self, name: &str) {
         self.callers.forget(name);
-        // Nobody may be asking.
-        drop(self.left.send(name.to_owned()));
     }
 
     /// Who calls, without asking for any right.
@@ -118,7 +109,7 @@ impl Gate {
             Authority::AllowedUids(uids) if uids.contains(&caller.uid) => Ok(caller),
             Authority::AllowedUids(_) => Err(refused(action, false)),
             Authority::Polkit => {
-                self.ask_polkit(header, &caller, action, details).await?;
+                self.ask_polkit(header, action, details).await?;
                 Ok(caller)
             }
         }
@@ -127,7 +118,6 @@ impl Gate {
     async fn ask_polkit(
         &self,
         header: &Header<'_>,
-        caller: &Caller,
         action: Action,
         details: &[(&str, &str)],
     ) -> Result<(), Error> {
@@ -144,39 +134,22 @@ impl Gate {
         let check = self
             .polkit
             .check_authorization(&subject, action.id(), &details, flags, &cancellation);
-        let mut left = self.left.subscribe();
-        let answer = tokio::select! {
-            answer = check => Some(answer),
-            () = tokio::time::sleep(ANSWER_MAX) => None,
-            () = leaves(&mut left, &caller.name) => None,
-        };
-        match answer {
-            Some(Ok(answer)) if answer.is_authorized => Ok(()),
-            Some(Ok(answer)) => Err(refused(action, answer.is_challenge)),
-            Some(Err(error)) => {
+        match tokio::time::timeout(ANSWER_MAX, check).await {
+            Ok(Ok(answer)) if answer.is_authorized => Ok(()),
+            Ok(Ok(answer)) => Err(refused(action, answer.is_challenge)),
+            Ok(Err(error)) => {
                 tracing::warn!(action = action.id(), %error, "polkit does not answer");
                 Err(Error::new(
                     Code::NoAuthority,
                     "polkit does not answer, so nothing privileged is allowed; install and start polkit",
                 ))
             }
-            None => {
+            Err(_elapsed) => {
                 if let Err(error) = self.polkit.cancel_check_authorization(&cancellation).await {
                     tracing::debug!(%error, "polkit could not withdraw its question");
                 }
                 Err(refused(action, true))
             }
-        }
-    }
-}
-
-/// Waits until a name leaves the bus. Cancel safe.
-async fn leaves(left: &mut broadcast::Receiver<String>, name: &str) {
-    loop {
-        match left.recv().await {
-            Ok(gone) if gone == name => return,
-            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
-            Err(broadcast::error::RecvError::Closed) => return,
         }
     }
 }
