@@ -175,6 +175,14 @@ impl From<zbus::Error> for Error {
                 let text = format!("{name}: {}", text.unwrap_or_default());
                 Self::new(Code::Service, text).with("bus-error", name.as_str())
             }
+            // As reading a property fails.
+            zbus::Error::FDO(error) => match *error {
+                zbus::fdo::Error::ZBus(error) => error.into(),
+                error => {
+                    let text = format!("the station's bus: {error}");
+                    Self::new(Code::Service, text).with("bus-error", error.name().as_str())
+                }
+            },
             other => Self::new(Code::Service, format!("the station's bus: {other}")),
         })
     }
