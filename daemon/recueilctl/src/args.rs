@@ -7,12 +7,21 @@ use crate::verbs::{capture, dossier, explain, follow, handover, scan, seal};
 
 /// The biometric station on the command line
 #[derive(Debug, Parser)]
-#[command(name = "recueilctl", version, after_help = crate::exit::table(), subcommand_required = true)]
+#[command(name = "recueilctl", version, after_help = after_help(), subcommand_required = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) verb: Verb,
+}
+
+/// What a caller should know besides the verbs.
+fn after_help() -> String {
+    format!(
+        "A dossier that is used is taken over from any other program of the same user; a capture that runs \
+         there is cancelled.\n\n{}",
+        crate::exit::table()
+    )
 }
 
 /// What every verb takes.

@@ -24,6 +24,7 @@ pub(crate) struct Session {
 /// A dossier in our hands.
 #[derive(Debug)]
 pub(crate) struct Held {
+    pub(crate) id: String,
     pub(crate) path: String,
     pub(crate) proxy: DossierProxy<'static>,
 }
@@ -81,12 +82,12 @@ impl Session {
     pub(crate) async fn dossier(&self, name: &str) -> Result<Held, Failure> {
         let id = self.resolve(name).await?;
         let path = call(self.station.adopt(&id)).await?;
-        self.held(path.to_string()).await
+        self.held(id, path.to_string()).await
     }
 
-    pub(crate) async fn held(&self, path: String) -> Result<Held, Failure> {
+    pub(crate) async fn held(&self, id: String, path: String) -> Result<Held, Failure> {
         let proxy = call(DossierProxy::new(&self.connection, path.clone())).await?;
-        Ok(Held { path, proxy })
+        Ok(Held { id, path, proxy })
     }
 
     /// Drafts and sealed dossiers, the one opened last first.

@@ -2,8 +2,6 @@
 
 use recueil_bus::{CaptureState, Code, Detail};
 use recueil_dossier::{FingerPosition, Guidance, State};
-use serde::Deserialize;
-use serde::de::IntoDeserializer;
 
 use crate::failure::Own;
 
@@ -30,7 +28,7 @@ pub(crate) fn all() -> Vec<Meaning> {
     let own = Own::ALL
         .iter()
         .map(|own| entry(own.as_str(), "error of recueilctl", own_failure(*own)));
-    let guided = GUIDANCE
+    let guided = Guidance::ALL
         .iter()
         .map(|one| entry(one.code(), "guidance", guidance(*one)));
     let states = State::ALL
@@ -53,8 +51,7 @@ pub(crate) fn all() -> Vec<Meaning> {
 
 /// Guidance for the person at the device, in words.
 pub(crate) fn guide(code: &str, details: &Detail) -> String {
-    let known = Guidance::deserialize(code.into_deserializer()).map_err(|_: serde::de::value::Error| ());
-    let Ok(known) = known else {
+    let Some(known) = Guidance::ALL.into_iter().find(|known| known.code() == code) else {
         return code.replace('-', " ");
     };
     let (meaning, advice) = guidance(known);
@@ -79,28 +76,6 @@ pub(crate) fn finger(code: u8) -> Option<String> {
         .ok()
         .map(|position| position.to_string())
 }
-
-const GUIDANCE: [Guidance; 19] = [
-    Guidance::Present,
-    Guidance::Hold,
-    Guidance::Lift,
-    Guidance::LiftedTooEarly,
-    Guidance::FingersMissing,
-    Guidance::TooManyObjects,
-    Guidance::WrongHand,
-    Guidance::SameHandTwice,
-    Guidance::QualityLow,
-    Guidance::NoPrintFound,
-    Guidance::SeveralPrints,
-    Guidance::EdgeUnclear,
-    Guidance::PrintCutOff,
-    Guidance::PrintWrongSize,
-    Guidance::PrintTilted,
-    Guidance::BlankPage,
-    Guidance::DeviceUnsuitable,
-    Guidance::Accepted,
-    Guidance::TryAgain,
-];
 
 const CAPTURES: [CaptureState; 7] = [
     CaptureState::Starting,
@@ -421,22 +396,6 @@ fn capture_state(state: CaptureState) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// serde names every variant of an enum when it is given one that is none.
-    #[test]
-    fn every_guidance_has_its_words() {
-        let error = Guidance::deserialize("none-such".into_deserializer());
-        let error: serde::de::value::Error = error.unwrap_err();
-        let named: Vec<_> = error
-            .to_string()
-            .split('`')
-            .skip(3)
-            .step_by(2)
-            .map(str::to_owned)
-            .collect();
-        let ours: Vec<_> = GUIDANCE.iter().map(|one| one.code().to_owned()).collect();
-        assert_eq!(named, ours);
-    }
 
     #[test]
     fn guidance_names_the_hand_and_what_was_seen() {

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use clap::Args;
-use recueil_bus::{DossierView, News};
+use recueil_bus::{Code, DossierView, News};
 use recueil_dossier::{State, TRANSITIONS};
 use serde_json::json;
 
 use crate::args::DossierName;
 use crate::capturing::Interrupts;
-use crate::failure::{Failure, Own};
+use crate::failure::{Cause, Failure, Own};
 use crate::output::Report;
 use crate::page::{Cell, Page};
 use crate::progress::Progress;
-use crate::session::{Held, Session, call};
+use crate::session::{Held, Session};
 use crate::shapes;
 
 /// How far.
@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 }
 
 /// The dossier is looked at this often besides its news.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Without a limit of the caller's.
 const FOREVER: Duration = Duration::from_hours(10 * 365 * 24);
 
@@ -74,7 +74,7 @@ async fn watch(
                 Some(News::Station { running: false }) | None => return Err(Failure::station_left()),
                 Some(_) => None,
             },
-            _ = look.tick() => Some(call(dossier.proxy.view()).await?),
+            _ = look.tick() => Some(look_at(session, dossier).await?),
             () = interrupts.next() => {
                 return Err(Failure::own(Own::Interrupted, "interrupted; the dossier goes on by itself"));
             }
@@ -100,6 +100,30 @@ async fn watch(
             Standing::OnTheWay => last = view.state,
         }
     }
+}
+
+/// The dossier as it is now. Where another program of this user took it over, which it may, it is seen in the
+/// list as before.
+async fn look_at(session: &Session, dossier: &Held) -> Result<DossierView, Failure> {
+    let failure = match dossier.view().await {
+        Err(failure) if failure.cause == Cause::Station(Code::NotOwner) => failure,
+        seen => return seen,
+    };
+    let listed = session
+        .dossiers(None)
+        .await?
+        .into_iter()
+        .find(|one| one.id == dossier.id);
+    let listed = listed.ok_or(failure)?;
+    Ok(DossierView {
+        id: listed.id,
+        kind: listed.kind,
+        state: listed.state,
+        procedure: listed.procedure,
+        agent: listed.agent,
+        demande: listed.demande,
+        ..DossierView::default()
+    })
 }
 
 #[derive(Debug, PartialEq, Eq)]

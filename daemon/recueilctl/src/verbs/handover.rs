@@ -55,11 +55,11 @@ pub(crate) async fn run(
     mut session: Session,
     progress: &mut Progress,
 ) -> Result<Report, Failure> {
-    let (dossier, id) = open(arguments, &session).await?;
+    let dossier = open(arguments, &session).await?;
     // The id says with which dossier to go on by other verbs, or which to cancel.
     steps(arguments, &mut session, &dossier, progress)
         .await
-        .map_err(|failure| failure.with("dossier", id))
+        .map_err(|failure| failure.with("dossier", dossier.id.as_str()))
 }
 
 async fn steps(
@@ -101,7 +101,7 @@ async fn steps(
 }
 
 /// The draft of an earlier try, or a new one.
-async fn open(arguments: &Arguments, session: &Session) -> Result<(Held, String), Failure> {
+async fn open(arguments: &Arguments, session: &Session) -> Result<Held, Failure> {
     let demande = arguments.demande.as_str();
     let drafts = call(session.station.list_drafts()).await?;
     let earlier = drafts.into_iter().find(|draft| {
@@ -110,9 +110,9 @@ async fn open(arguments: &Arguments, session: &Session) -> Result<(Held, String)
             && draft.demande.as_deref() == Some(demande)
     });
     if let Some(draft) = earlier {
-        return Ok((session.dossier(&draft.id).await?, draft.id));
+        return session.dossier(&draft.id).await;
     }
     let options = HashMap::from([("demande".to_owned(), text(demande)?)]);
     let (path, id) = call(session.station.open_dossier(KIND, &arguments.procedure, options)).await?;
-    Ok((session.held(path.to_string()).await?, id))
+    session.held(id, path.to_string()).await
 }

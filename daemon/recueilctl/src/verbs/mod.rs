@@ -38,7 +38,7 @@ pub(crate) async fn run(
             monitor::run(Session::connect(&global).await?, output).await?;
             return Ok(None);
         }
-        Verb::Dossier(verb) => dossier::run(&verb, &Session::begin(&global).await?).await?,
+        Verb::Dossier(verb) => dossier::run(&verb, &Session::begin(&global).await?, progress).await?,
         Verb::Capture(verb) => capture::run(&verb, Session::begin(&global).await?, progress).await?,
         Verb::Scan(arguments) => scan::run(&arguments, Session::begin(&global).await?, progress).await?,
         Verb::Seal(arguments) => seal::run(&arguments, &Session::begin(&global).await?, progress).await?,

@@ -7,6 +7,7 @@ use crate::args::DossierName;
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::page::{Cell, Page, Tone};
+use crate::progress::Progress;
 use crate::session::{Session, call};
 use crate::shapes;
 
@@ -19,8 +20,13 @@ pub(crate) struct Arguments {
     number: String,
 }
 
-pub(crate) async fn run(arguments: &Arguments, session: &Session) -> Result<Report, Failure> {
+pub(crate) async fn run(
+    arguments: &Arguments,
+    session: &Session,
+    progress: &mut Progress,
+) -> Result<Report, Failure> {
     let dossier = session.dossier(&arguments.dossier.dossier).await?;
+    progress.say("asking CERT for the pré-demande");
     let (status, refused) = call(dossier.proxy.fetch_pre_demande(&arguments.number)).await?;
     let view = dossier.view().await?;
     let json = json!({

@@ -14,6 +14,7 @@ use clap::Subcommand;
 
 use crate::failure::Failure;
 use crate::output::Report;
+use crate::progress::Progress;
 use crate::session::Session;
 
 /// What is done with dossiers.
@@ -39,7 +40,7 @@ pub(crate) enum Verb {
     Acknowledge(acknowledge::Arguments),
 }
 
-pub(crate) async fn run(verb: &Verb, session: &Session) -> Result<Report, Failure> {
+pub(crate) async fn run(verb: &Verb, session: &Session, progress: &mut Progress) -> Result<Report, Failure> {
     match verb {
         Verb::Open(arguments) => open::run(arguments, session).await,
         Verb::List(arguments) => list::run(arguments, session).await,
@@ -47,7 +48,7 @@ pub(crate) async fn run(verb: &Verb, session: &Session) -> Result<Report, Failur
         Verb::Missing(arguments) => missing::run(arguments, session).await,
         Verb::Set(arguments) => set::run(arguments, session).await,
         Verb::Decide(arguments) => decide::run(arguments, session).await,
-        Verb::Fetch(arguments) => fetch::run(arguments, session).await,
+        Verb::Fetch(arguments) => fetch::run(arguments, session, progress).await,
         Verb::Cancel(arguments) => cancel::run(arguments, session).await,
         Verb::Acknowledge(arguments) => acknowledge::run(arguments, session).await,
     }

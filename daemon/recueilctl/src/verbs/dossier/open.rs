@@ -34,10 +34,11 @@ pub(crate) async fn run(arguments: &Arguments, session: &Session) -> Result<Repo
     }
     let (kind, procedure) = &arguments.what;
     let (path, id) = call(session.station.open_dossier(kind, procedure, options)).await?;
-    let view = session.held(path.to_string()).await?.view().await?;
+    let dossier = session.held(id, path.to_string()).await?;
+    let view = dossier.view().await?;
     Ok(Report {
         json: json!({ "dossier": shapes::dossier(&view) }),
-        page: Page::of_line(id),
+        page: Page::of_line(dossier.id),
     })
 }
 
