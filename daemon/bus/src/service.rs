@@ -151,6 +151,16 @@ impl Service {
         Ok(())
     }
 
+    /// Takes a device off the bus.
+    pub async fn withdraw_device(&self, id: &str) -> zbus::Result<()> {
+        let path = device_path(id);
+        self.connection
+            .object_server()
+            .remove::<Device, _>(path.as_str())
+            .await
+            .map(drop)
+    }
+
     /// Publishes a dossier for one holder.
     pub async fn publish_dossier(
         &self,

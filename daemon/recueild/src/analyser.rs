@@ -8,6 +8,7 @@ use recueil_bus::{Code, Error};
 use recueil_wire::analyser::{FromAnalyser, ToAnalyser};
 use recueil_wire::{AsyncSocket, Received};
 use serde::Deserialize;
+use tokio::io::unix::AsyncFd;
 
 /// How analysers are started.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,14 +32,18 @@ impl AnalyserStart {
 /// An analyser at work.
 pub(crate) struct Analyser {
     socket: AsyncSocket,
-    pidfd: tokio::io::unix::AsyncFd<OwnedFd>,
+    pidfd: AsyncFd<OwnedFd>,
     pub(crate) version: String,
 }
 
 /// An analyser is started in milliseconds; a loaded machine may need longer.
 const START_MAX: Duration = Duration::from_secs(10);
+/// To take a message it needs no longer than this.
+const TELL_MAX: Duration = Duration::from_secs(5);
 /// After `End` it has only to wipe.
 const END_MAX: Duration = Duration::from_secs(5);
+/// Killed, or found alone at the end of a long computation.
+const KILLED_MAX: Duration = Duration::from_secs(30);
 
 impl Analyser {
     /// Starts one, or has one started, and waits for its first word.
@@ -63,9 +68,10 @@ impl Analyser {
     }
 
     pub(crate) async fn tell(&self, message: &ToAnalyser, fds: &[BorrowedFd<'_>]) -> Result<(), Error> {
-        self.socket
-            .send(message, fds)
+        // It is told little, so a full socket means that it does not read.
+        tokio::time::timeout(TELL_MAX, self.socket.send(message, fds))
             .await
+            .map_err(|error| ended(&error))?
             .map_err(|error| ended(&error))
     }
 
@@ -83,22 +89,27 @@ impl Analyser {
     /// # Errors
     /// If it could not be seen to end.
     pub(crate) async fn end(self) -> Result<(), Error> {
-        // One that is gone already cannot be told.
-        drop(self.socket.send(&ToAnalyser::End, &[]).await);
-        drop(self.socket);
-        if tokio::time::timeout(END_MAX, self.pidfd.readable())
-            .await
-            .is_ok_and(|ready| ready.is_ok())
-        {
+        // One that is gone already cannot be told; one that hears nothing finds the socket closed.
+        drop(self.tell(&ToAnalyser::End, &[]).await);
+        let Self { socket, pidfd, .. } = self;
+        drop(socket);
+        if has_ended(&pidfd, END_MAX).await {
             return Ok(());
         }
-        rustix::process::pidfd_send_signal(self.pidfd.as_fd(), rustix::process::Signal::KILL)
-            .map_err(|error| ended(&error))?;
-        let ready = tokio::time::timeout(END_MAX, self.pidfd.readable())
-            .await
-            .map_err(|error| ended(&error))?;
-        ready.map(drop).map_err(|error| ended(&error))
+        // One of another user cannot be killed from here; its service manager limits it.
+        if let Err(error) = rustix::process::pidfd_send_signal(pidfd.as_fd(), rustix::process::Signal::KILL) {
+            tracing::warn!(%error, "an analyser could not be killed");
+        }
+        if has_ended(&pidfd, KILLED_MAX).await {
+            return Ok(());
+        }
+        Err(ended(&"it does not end"))
     }
+}
+
+async fn has_ended(pidfd: &AsyncFd<OwnedFd>, limit: Duration) -> bool {
+    let ended = tokio::time::timeout(limit, pidfd.readable()).await;
+    ended.is_ok_and(|ready| ready.is_ok())
 }
 
 fn spawn(program: &std::path::Path) -> Result<AsyncSocket, Error> {

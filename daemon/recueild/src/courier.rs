@@ -1,5 +1,7 @@
 //! What `recueild` asks of `recueil-courier`.
 
+use std::time::Duration;
+
 use recueil_bus::{Code, Error};
 use recueil_dossier::{DemandeNumber, PreDemandeNumber};
 use recueil_wire::courier::{
@@ -27,6 +29,13 @@ impl Conversation for WithCourier {
     type Answer = Answer;
     type Failure = Failure;
     type News = CourierNews;
+
+    /// The courier gives CERT up before this.
+    const ANSWER_MAX: Duration = Duration::from_mins(2);
+
+    fn greeting() -> Option<Call> {
+        None
+    }
 
     fn request(id: u64, call: Call) -> Request {
         Request { id, call }
@@ -116,10 +125,15 @@ fn unexpected() -> Error {
     )
 }
 
+/// The courier is not there, or has nothing to say.
+pub(crate) fn silent() -> Error {
+    let text = "the courier does not answer; look at `systemctl status recueil-courier`";
+    Error::new(Code::CertUnreachable, text)
+}
+
 fn courier_error(error: CallError<Failure>) -> Error {
     let CallError::Refused(failure) = error else {
-        let text = "the courier does not answer; look at `systemctl status recueil-courier`";
-        return Error::new(Code::CertUnreachable, text);
+        return silent();
     };
     let code = match failure.code {
         FailureCode::NotConfigured => Code::NotConfigured,

@@ -1,15 +1,15 @@
 //! What `recueild` asks of `recueil-hostd`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::Duration;
 
 use recueil_bus::{Code, Error};
 use recueil_wire::devices::{
-    Answer, Call, CaptureParams, Device, DeviceState, Failure, FailureCode, FromHostd, Notice, Plugin,
-    Request,
+    Answer, Call, CaptureParams, Device, DeviceState, Failure, FailureCode, FromHostd, Notice, Request,
 };
-use tokio::sync::broadcast;
+use tokio::sync::mpsc;
 
 use crate::link::{CallError, Conversation, Link, Sorted};
 
@@ -23,6 +23,13 @@ impl Conversation for WithHostd {
     type Failure = Failure;
     type News = Notice;
 
+    /// A driver that hangs is killed within seconds, and opening one takes five at most.
+    const ANSWER_MAX: Duration = Duration::from_secs(20);
+
+    fn greeting() -> Option<Call> {
+        Some(Call::List)
+    }
+
     fn request(id: u64, call: Call) -> Request {
         Request { id, call }
     }
@@ -35,44 +42,70 @@ impl Conversation for WithHostd {
     }
 }
 
-/// Notices that a capture may lag behind before it is told so.
-const NOTICES: usize = 256;
+/// News of one session that may wait while its capture is busy.
+const SESSION_NEWS: usize = 256;
+/// Of these, places that guidance leaves free for what must not be lost: the end of a try, the end of the host.
+const RESERVED: usize = 16;
+/// Devices known at one time, those that went away included.
+const KNOWN_MAX: usize = 64;
+
+/// What a capture is told of its device.
+#[derive(Debug)]
+pub(crate) enum SessionNews {
+    /// By hostd.
+    Notice(Notice),
+    /// hostd is gone, and every session with it.
+    Lost,
+}
 
 /// The devices as hostd last told them, and the calls on them.
 #[derive(Clone)]
 pub(crate) struct Devices {
     link: Link<WithHostd>,
     known: Arc<RwLock<BTreeMap<String, Device>>>,
-    notices: broadcast::Sender<Notice>,
+    /// Who captures on each device: one at a time.
+    sessions: Arc<Mutex<HashMap<String, mpsc::Sender<SessionNews>>>>,
 }
 
 impl Devices {
     pub(crate) fn new(link: Link<WithHostd>) -> Self {
-        let (notices, _nobody_yet) = broadcast::channel(NOTICES);
         Self {
             link,
             known: Arc::default(),
-            notices,
+            sessions: Arc::default(),
         }
     }
 
-    /// The news of captures from now on.
-    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Notice> {
-        self.notices.subscribe()
+    /// The news of captures on a device from now on, and of no other: a busy reader beside it loses nothing here.
+    pub(crate) fn listen(&self, device: &str) -> mpsc::Receiver<SessionNews> {
+        let (sender, receiver) = mpsc::channel(SESSION_NEWS);
+        let mut sessions = self.sessions();
+        sessions.retain(|_, session| !session.is_closed());
+        sessions.insert(device.to_owned(), sender);
+        receiver
     }
 
-    /// Asks for everything; what was known before is replaced.
-    pub(crate) async fn refresh(&self) -> Result<(Vec<Device>, Vec<Plugin>), Error> {
-        match self.call(Call::List).await? {
-            (Answer::Devices { devices, plugins }, _) => {
-                *self.write() = devices
-                    .iter()
-                    .map(|device| (device.id.clone(), device.clone()))
-                    .collect();
-                Ok((devices, plugins))
-            }
-            (Answer::Done, _) => Err(unexpected()),
+    /// Takes hostd's list in. What it does not list any more is absent.
+    pub(crate) fn learn_all(&self, devices: Vec<Device>) {
+        let mut known = self.write();
+        for device in known.values_mut() {
+            device.state = DeviceState::Absent;
         }
+        known.extend(devices.into_iter().map(|device| (device.id.clone(), device)));
+    }
+
+    /// Forgets a device that is away, where too many are known.
+    pub(crate) fn forget(&self, spared: impl Fn(&str) -> bool) -> Option<String> {
+        let mut known = self.write();
+        if known.len() <= KNOWN_MAX {
+            return None;
+        }
+        let absent = known
+            .values()
+            .find(|device| device.state == DeviceState::Absent && !spared(&device.id));
+        let id = absent?.id.clone();
+        known.remove(&id);
+        Some(id)
     }
 
     /// Takes news in and passes it on to the captures.
@@ -87,28 +120,42 @@ impl Devices {
                     device.state = DeviceState::Absent;
                 }
             }
-            _ => {}
+            Notice::Progress { device, .. } => self.tell(&device.clone(), SessionNews::Notice(notice)),
+            Notice::Captured { device, .. } | Notice::HostEnded { device, .. } => {
+                self.tell(&device.clone(), SessionNews::Notice(notice));
+            }
         }
-        // Nobody may be listening.
-        drop(self.notices.send(notice));
     }
 
-    /// hostd is gone: every session is over.
+    fn tell(&self, device: &str, news: SessionNews) {
+        let sessions = self.sessions();
+        let Some(session) = sessions.get(device) else {
+            return;
+        };
+        let may_be_lost = matches!(news, SessionNews::Notice(Notice::Progress { .. }));
+        if may_be_lost && session.capacity() <= RESERVED {
+            return;
+        }
+        if let Err(mpsc::error::TrySendError::Full(_)) = session.try_send(news) {
+            tracing::error!(device, "the news of a capture was lost");
+        }
+    }
+
+    /// hostd is gone: no device can be used, and every session is over.
     pub(crate) fn lost(&self) {
-        for device in std::mem::take(&mut *self.write()).into_keys() {
-            let failure = Failure {
-                code: FailureCode::NoDevice,
-                text: "the device service ended".to_owned(),
-                plugin: None,
-            };
-            drop(self.notices.send(Notice::HostEnded { device, failure }));
+        for device in self.write().values_mut() {
+            device.state = DeviceState::Absent;
+        }
+        for session in self.sessions().values() {
+            // One that is full has an end in it already.
+            drop(session.try_send(SessionNews::Lost));
         }
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<Device> {
         self.known
             .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .get(id)
             .cloned()
     }
@@ -116,7 +163,7 @@ impl Devices {
     pub(crate) fn all(&self) -> Vec<Device> {
         self.known
             .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .values()
             .cloned()
             .collect()
@@ -163,18 +210,25 @@ impl Devices {
     async fn call(&self, call: Call) -> Result<(Answer, Vec<OwnedFd>), Error> {
         self.link.call(call).await.map_err(|error| match error {
             CallError::Refused(failure) => device_error(&failure),
-            CallError::Down => Error::new(
-                Code::DevicesUnavailable,
-                "the device service does not answer; look at `systemctl status recueil-hostd`",
-            ),
+            CallError::Down => silent(),
         })
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<String, Device>> {
-        self.known
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn sessions(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<SessionNews>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Device>> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// hostd is not there, or has nothing to say.
+pub(crate) fn silent() -> Error {
+    Error::new(
+        Code::DevicesUnavailable,
+        "the device service does not answer; look at `systemctl status recueil-hostd`",
+    )
 }
 
 fn unexpected() -> Error {

@@ -13,6 +13,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use crate::capture;
@@ -39,8 +40,8 @@ pub struct Arguments {
 
 /// Queues between actors.
 const QUEUE: usize = 64;
-/// Time for actors to come to their end.
-const GRACE: Duration = Duration::from_millis(500);
+/// Time for captures and dossiers to come to their end: a driver has two seconds to close its device.
+const GRACE: Duration = Duration::from_secs(5);
 /// Bytes of the storage key.
 const KEY_LEN: usize = 32;
 
@@ -58,18 +59,21 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     let stop = CancellationToken::new();
     let fatal = CancellationToken::new();
     let storage = open_store(settings, fatal.clone())?;
+    let tasks = TaskTracker::new();
+    // Links end last: what captures hold is given back over them.
+    let links = CancellationToken::new();
 
     let (hostd_events, hostd) = mpsc::channel(QUEUE);
     let (courier_events, courier_news) = mpsc::channel(QUEUE);
     let devices = Devices::new(Link::keep(
         settings.hostd_socket.clone(),
         hostd_events,
-        stop.clone(),
+        links.clone(),
     ));
     let courier = Courier::new(Link::keep(
         settings.courier_socket.clone(),
         courier_events,
-        stop.clone(),
+        links.clone(),
     ));
     let (commands, received) = mpsc::channel(QUEUE);
     let (internal_sender, internal) = mpsc::channel(QUEUE);
@@ -84,11 +88,15 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
             config: Arc::new(settings.capture.clone()),
             devices,
             service: service.clone(),
+            tasks: tasks.clone(),
         },
         rules: Arc::new(rules),
         service,
         keys: keys.map(Arc::new),
         station: internal_sender,
+        tasks: tasks.clone(),
+        started: Timestamp::now(),
+        started_at: tokio::time::Instant::now(),
     };
     let station = Station::new(
         shop,
@@ -110,14 +118,26 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
         courier: courier_news,
         vanished,
     };
-    let actor = tokio::spawn(station.run(inputs));
+    let mut actor = tokio::spawn(station.run(inputs));
     notify(sd_notify::NotifyState::Ready);
-    let outcome = wait(&fatal).await;
+    let outcome = tokio::select! {
+        outcome = wait(&fatal) => outcome,
+        // It runs until it is told to stop, or until it cannot be reached.
+        _ended = &mut actor => Err("the bus closed the connection; without it nobody is served".to_owned()),
+    };
     notify(sd_notify::NotifyState::Stopping);
     stop.cancel();
-    if tokio::time::timeout(GRACE, actor).await.is_err() {
-        tracing::warn!("the station's actors did not end in time");
+    tasks.close();
+    let ended = async {
+        if !actor.is_finished() {
+            drop(actor.await);
+        }
+        tasks.wait().await;
+    };
+    if tokio::time::timeout(GRACE, ended).await.is_err() {
+        tracing::warn!("captures or dossiers did not end in time");
     }
+    links.cancel();
     outcome
 }
 
@@ -181,6 +201,10 @@ fn storage_key(dir: &Path) -> std::io::Result<StorageKey> {
             std::fs::hard_link(&new, &path)?;
             std::fs::remove_file(&new)?;
             std::fs::File::open(dir)?.sync_all()?;
+            // The folder's own name too: drafts that outlive their key are lost.
+            if let Some(parent) = dir.parent() {
+                std::fs::File::open(parent)?.sync_all()?;
+            }
         }
         Err(error) => return Err(error),
     }

@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use recueil_bus::{Caller, Code, Error, Service};
+use recueil_dossier::DossierId;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 use crate::capture;
 use crate::courier::Courier;
@@ -14,23 +19,49 @@ use crate::storage::Storage;
 
 /// What dossiers ask of the station.
 pub(crate) enum Internal {
-    /// A lease for a capture, unless the caller has one.
+    /// The device for one capture, which `stop` ends when the device is taken over.
     LeaseForCapture {
         caller: Caller,
         device: String,
-        reply: oneshot::Sender<Result<CaptureLease, Error>>,
+        stop: CancellationToken,
+        reply: oneshot::Sender<Result<Hold, Error>>,
     },
-    /// A capture is over.
-    CaptureOver(CaptureLease),
+    /// A capture is over: its hold was dropped.
+    CaptureOver,
+    /// CERT moved this dossier on.
+    Moved(DossierId),
 }
 
-/// A device taken for a capture.
+/// A device held for one capture. Dropped, it is over, however that came.
 #[derive(Debug)]
-pub(crate) struct CaptureLease {
-    pub(crate) device: String,
-    pub(crate) caller: Caller,
-    /// Taken for this capture alone, given back at its end.
-    pub(crate) temporary: bool,
+pub(crate) struct Hold {
+    over: CancellationToken,
+    _ends: DropGuard,
+    station: mpsc::Sender<Internal>,
+}
+
+impl Hold {
+    /// `over` is cancelled with the hold.
+    pub(crate) fn new(over: CancellationToken, station: mpsc::Sender<Internal>) -> Self {
+        Self {
+            over: over.clone(),
+            _ends: over.drop_guard(),
+            station,
+        }
+    }
+
+    /// What is cancelled when the capture is over.
+    pub(crate) fn over(&self) -> CancellationToken {
+        self.over.clone()
+    }
+
+    /// Gives the device back and tells the station, so that whatever it is asked after this finds it free.
+    pub(crate) async fn give_back(self) {
+        let station = self.station.clone();
+        drop(self);
+        // A station that is stopping needs it no more.
+        drop(station.send(Internal::CaptureOver).await);
+    }
 }
 
 /// The shared things; cheap to clone.
@@ -44,6 +75,12 @@ pub(crate) struct Shop {
     /// None where the station is not enrolled.
     pub(crate) keys: Option<Arc<Keys>>,
     pub(crate) station: mpsc::Sender<Internal>,
+    /// Dossiers and captures, which are waited for at the end.
+    pub(crate) tasks: TaskTracker,
+    /// When this process began.
+    pub(crate) started: Timestamp,
+    /// The same, for waiting.
+    pub(crate) started_at: Instant,
 }
 
 impl Shop {
@@ -55,21 +92,27 @@ impl Shop {
         })
     }
 
-    pub(crate) async fn lease(&self, caller: Caller, device: String) -> Result<CaptureLease, Error> {
-        let stopping = || Error::new(Code::WrongState, "the station is stopping");
+    pub(crate) async fn lease(
+        &self,
+        caller: Caller,
+        device: String,
+        stop: CancellationToken,
+    ) -> Result<Hold, Error> {
+        let stopping = || {
+            Error::new(
+                Code::WrongState,
+                "the station is stopping; start again when it is back",
+            )
+        };
         let (reply, answer) = oneshot::channel();
         let ask = Internal::LeaseForCapture {
             caller,
             device,
+            stop,
             reply,
         };
         self.station.send(ask).await.map_err(|_stopped| stopping())?;
         answer.await.map_err(|_stopped| stopping())?
-    }
-
-    /// Tells the station something. A station that is stopping needs it no more.
-    pub(crate) async fn tell(&self, news: Internal) {
-        drop(self.station.send(news).await);
     }
 }
 
@@ -78,6 +121,6 @@ pub(crate) fn new_path(kind: &str) -> Result<String, Error> {
     let mut random = [0; 16];
     SystemRandom::new()
         .fill(&mut random)
-        .map_err(|_none| Error::new(Code::Storage, "the system gives no random bytes"))?;
+        .map_err(|_none| Error::new(Code::Storage, "the system gives no random bytes; try again"))?;
     Ok(format!("/fr/recueil/{kind}/{}", recueil_dossier::hex(&random)))
 }

@@ -1,7 +1,7 @@
 //! The store on a thread of its own: its calls wait for the disk.
 
 use recueil_bus::{Code, Error};
-use recueil_store::Store;
+use recueil_store::{Entry, Filter, Store};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -9,6 +9,8 @@ type Job = Box<dyn FnOnce(&mut Store) + Send>;
 
 /// Jobs that may wait for the disk.
 const JOBS: usize = 128;
+/// Dossiers in one page.
+const PAGE: usize = 200;
 
 /// The way to the store; cheap to clone.
 #[derive(Clone)]
@@ -21,9 +23,12 @@ impl Storage {
     /// Takes the store. `fatal` is cancelled when the disk can no longer be trusted.
     pub(crate) fn start(mut store: Store, fatal: CancellationToken) -> std::io::Result<Self> {
         let (jobs, mut receiver) = mpsc::channel::<Job>(JOBS);
+        // A store that ends while it is needed, by a mistake of ours, must not leave a service that keeps nothing.
+        let ends = fatal.clone().drop_guard();
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || {
+                let _ends = ends;
                 while let Some(job) = receiver.blocking_recv() {
                     job(&mut store);
                 }
@@ -52,11 +57,25 @@ impl Storage {
     }
 
     fn judge(&self, error: &recueil_store::Error) -> Error {
-        if matches!(error, recueil_store::Error::Durability { .. }) {
-            tracing::error!(%error, "the disk failed to make data durable; ending, so that the store is read again");
+        if error.is_fatal() {
+            tracing::error!(%error, "the disk cannot be relied on; ending, so that the store is read again");
             self.fatal.cancel();
         }
         store_error(error)
+    }
+}
+
+/// Every dossier that passes the filter, newest first, page by page.
+pub(crate) fn all(store: &Store, filter: &Filter) -> Result<Vec<Entry>, recueil_store::Error> {
+    let mut entries = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = store.list(filter, cursor, PAGE)?;
+        entries.extend(page.entries);
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(entries);
+        }
     }
 }
 
@@ -66,11 +85,28 @@ fn store_error(error: &recueil_store::Error) -> Error {
     match error {
         Store::Unknown { .. } | Store::NoDraft { .. } => Error::new(
             Code::UnknownDossier,
-            "there is no such dossier on this station, or it is sealed by now",
+            "there is no such dossier on this station, or it is sealed or ended by now; look at its state",
         ),
-        Store::NoItem { .. } => Error::new(Code::UnknownItem, "the dossier has no such item"),
-        Store::Limit { .. } => Error::new(Code::TooMany, error.to_string()),
-        Store::Refused { .. } => Error::new(Code::WrongState, error.to_string()),
+        Store::NoItem { .. } => Error::new(
+            Code::UnknownItem,
+            "the dossier has no such item; look at its items",
+        ),
+        Store::Limit { what, max } => Error::new(
+            Code::TooMany,
+            format!("{what}: at most {max} are allowed; use less"),
+        ),
+        Store::Refused { .. } => Error::new(Code::WrongState, format!("{error}; look at its state again")),
+        Store::TokenReused => Error::new(
+            Code::InvalidArgument,
+            "this client token was used for another call; choose a new one",
+        ),
+        Store::Damaged { .. } => {
+            tracing::error!(%error, "the store holds something damaged");
+            Error::new(
+                Code::Storage,
+                format!("{error}; capture the item again, or cancel the dossier and begin anew"),
+            )
+        }
         other => {
             tracing::error!(error = %other, "the store refuses");
             Error::new(

@@ -11,9 +11,12 @@ use recueil_dossier::{
 use recueil_wire::analyser::{Assessment, Finger, Pick};
 use recueil_wire::devices::{CaptureParams, Modality};
 
-use super::control::{Control, Told};
-use super::session::{Session, Tried, Try, by_client};
+use super::control::Control;
+use super::session::{Session, Tried, Try};
 use super::{Gift, Gifts, Order, give, item_name, provenance};
+
+/// The best quality there is.
+const QUALITY_MAX: u8 = 100;
 
 type Missing = BTreeMap<FingerPosition, MissingReason>;
 
@@ -90,6 +93,7 @@ pub(super) async fn capture(
         Gift::Items {
             items,
             selection: Some(selection),
+            surplus: session.taken_and_not_kept(),
         },
     )
     .await
@@ -146,6 +150,7 @@ async fn one_hand(
         let Tried { req, assessment } = session.attempt(one, control).await?;
         match assessment {
             Assessment::Fingers { fingers } => {
+                check_fingers(&fingers, slap, missing)?;
                 for finger in &fingers {
                     control.found(described(finger, req, rule.quality_min));
                 }
@@ -188,35 +193,37 @@ async fn one_hand(
                     .await;
             }
             (true, true, true) => return Ok(best),
-            (true, true, false) => {
+            (_, true, false) => {
                 let text = "no usable hand in the tries allowed; declare the fingers that are missing, or begin again";
                 return Err(Error::new(Code::Timeout, text).with("position", slap.code().to_string()));
             }
             (false, _, has_best) => {
-                let allowed: &[&str] = if has_best {
-                    &["retry", "use-best", "cancel"]
-                } else {
-                    &["retry", "cancel"]
+                let allowed: &[&str] = match (exhausted, has_best) {
+                    (true, _) => &["use-best", "cancel"],
+                    (false, true) => &["retry", "use-best", "cancel"],
+                    (false, false) => &["retry", "cancel"],
                 };
                 control.enter(CaptureState::Waiting, allowed).await;
-                match wait(session, control).await? {
-                    "use-best" => return Ok(best),
-                    _ if exhausted => attempt = 0,
-                    _ => {}
+                if session.command(control).await? == "use-best" {
+                    return Ok(best);
                 }
             }
         }
     }
 }
 
-async fn wait(session: &Session<'_>, control: &mut Control) -> Result<&'static str, Error> {
-    loop {
-        match control.told().await {
-            Told::Cancel => return Err(by_client()),
-            Told::Go(command) => return Ok(command),
-            Told::Preview(reply) => drop(reply.send(session.preview().await)),
-        }
+/// Each finger of the hand that is not missing, once. The analyser reads hostile pictures; what it says is checked.
+fn check_fingers(fingers: &[Finger], slap: FingerPosition, missing: &Missing) -> Result<(), Error> {
+    let mut found: Vec<_> = fingers.iter().map(|finger| finger.position).collect();
+    found.sort();
+    let expected = slap.hand().fingers().into_iter();
+    let expected = expected.filter(|finger| !missing.contains_key(finger));
+    let is_sound = fingers.iter().all(|finger| finger.quality <= QUALITY_MAX);
+    if is_sound && expected.eq(found) {
+        return Ok(());
     }
+    let text = "the process that reads pictures answered for other fingers than asked; present again";
+    Err(Error::new(Code::AnalyserEnded, text))
 }
 
 /// The better hand is the one with the better index, then middle, ring, little (BSI TR-03121-3 volume 2,
@@ -239,7 +246,7 @@ fn params(session: &Session<'_>, slap: FingerPosition, missing: &Missing) -> Cap
         modality: Modality::Fingerprint,
         format: Some(PixelFormat::Gray8),
         ppi_milli: 0,
-        deadline_ms: session.config().hand_s * 1000,
+        deadline_ms: session.config().hand_s.saturating_mul(1000),
         preview_fps: session.config().preview_fps,
         position: Some(slap),
         missing: missing

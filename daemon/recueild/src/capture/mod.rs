@@ -23,11 +23,13 @@ use recueil_wire::devices::{Device, Modality};
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::control::Control;
 use self::session::Session;
 use crate::analyser::AnalyserStart;
 use crate::devices::Devices;
+use crate::shop::Hold;
 
 /// How captures are run.
 #[derive(Debug, Clone, Deserialize)]
@@ -119,6 +121,7 @@ pub(crate) struct Tools {
     pub(crate) config: Arc<Config>,
     pub(crate) devices: Devices,
     pub(crate) service: Service,
+    pub(crate) tasks: TaskTracker,
 }
 
 /// What a capture gives to its dossier, which answers when it is durable.
@@ -128,6 +131,8 @@ pub(crate) enum Gift {
     Items {
         items: Vec<Item>,
         selection: Option<Selection>,
+        /// Prints that were taken and not chosen; their destruction follows.
+        surplus: Vec<FingerPosition>,
     },
     /// Both processes have ended; these prints are destroyed.
     Destroyed(Destruction),
@@ -141,14 +146,14 @@ const COMMANDS: usize = 16;
 /// How long a capture that is over can still be asked about.
 const LINGER: Duration = Duration::from_mins(5);
 
-/// Publishes the capture and runs it to its end, which fires what is given back. It ends early when `stop` is
-/// cancelled.
+/// Publishes the capture and runs it to its end, when `hold` is given back. It ends early when `stop` is cancelled.
 pub(crate) async fn start(
     tools: Tools,
     order: Order,
     gifts: Gifts,
+    hold: Hold,
     stop: CancellationToken,
-) -> Result<oneshot::Receiver<()>, Error> {
+) -> Result<(), Error> {
     let (commands, receiver) = mpsc::channel(COMMANDS);
     let view = CaptureView {
         state: CaptureState::Starting.as_str().to_owned(),
@@ -166,41 +171,36 @@ pub(crate) async fn start(
             tracing::error!(%error, "a capture could not be published");
             Error::new(Code::TooMany, "the capture could not be published; try again")
         })?;
-    let control = Control::new(
+    let mut control = Control::new(
         tools.service.clone(),
         published.clone(),
         view,
         receiver,
         stop.clone(),
     );
-    let (over, ended) = oneshot::channel();
-    tokio::spawn(async move {
-        let control = run(&tools, order, gifts, control).await;
-        // The dossier may be gone by now.
-        let _dossier_gone = over.send(());
+    let tasks = tools.tasks.clone();
+    tasks.spawn(async move {
+        let outcome = run(&tools, order, gifts, &mut control).await;
+        // Before the client is told: what it does next finds device and dossier free.
+        hold.give_back().await;
+        match outcome {
+            Ok(()) => control.enter(CaptureState::Completed, &[]).await,
+            Err(error) => control.fail(error).await,
+        }
         control.linger(LINGER, stop).await;
         if let Err(error) = tools.service.withdraw_capture(&published).await {
             tracing::debug!(%error, "a capture was withdrawn before");
         }
     });
-    Ok(ended)
+    Ok(())
 }
 
-async fn run(tools: &Tools, order: Order, gifts: Gifts, mut control: Control) -> Control {
-    let outcome = match Session::open(tools, &order, &mut control).await {
-        Ok(mut session) => {
-            let worked = work(&mut session, &order, &gifts, &mut control).await;
-            let destroyed = session.taken_and_not_kept();
-            let closed = session.close().await;
-            finish(worked, closed, destroyed, &gifts).await
-        }
-        Err(error) => Err(error),
-    };
-    match outcome {
-        Ok(()) => control.enter(CaptureState::Completed, &[]).await,
-        Err(error) => control.fail(error).await,
-    }
-    control
+async fn run(tools: &Tools, order: Order, gifts: Gifts, control: &mut Control) -> Result<(), Error> {
+    let mut session = Session::open(tools, &order, control).await?;
+    let worked = work(&mut session, &order, &gifts, control).await;
+    let destroyed = session.taken_and_not_kept();
+    let closed = session.close().await;
+    finish(worked, closed, destroyed, &gifts).await
 }
 
 async fn work(
@@ -239,7 +239,7 @@ async fn finish(
         let destruction = Destruction {
             positions: destroyed,
             at,
-            method: "processes-ended".to_owned(),
+            method: Destruction::PROCESSES_ENDED.to_owned(),
         };
         give(gifts, Gift::Destroyed(destruction)).await?;
     }
@@ -248,7 +248,12 @@ async fn finish(
 
 /// Hands something to the dossier and waits until it is durable.
 async fn give(gifts: &Gifts, gift: Gift) -> Result<(), Error> {
-    let gone = || Error::new(Code::WrongState, "the dossier is closed");
+    let gone = || {
+        Error::new(
+            Code::WrongState,
+            "the dossier was closed meanwhile; adopt it and capture again",
+        )
+    };
     let (reply, answer) = oneshot::channel();
     gifts.send((gift, reply)).await.map_err(|_closed| gone())?;
     answer.await.map_err(|_closed| gone())?

@@ -32,6 +32,7 @@ pub(super) async fn capture(
         Gift::Items {
             items: vec![item],
             selection: None,
+            surplus: Vec::new(),
         },
     )
     .await

@@ -1,18 +1,37 @@
 //! What scans have in common: tries until one is good or the client gives up.
 
+use std::time::Duration;
+
 use recueil_bus::{CaptureState, Code, Detail, Error};
 use recueil_dossier::{Content, Criterion, Guidance, Item};
 use recueil_wire::analyser::{Assessment, Pick};
 
-use super::control::{Control, Told};
-use super::session::{Kept, Session, Tried, Try, by_client, scan_params};
+use super::control::Control;
+use super::session::{Kept, Session, Tried, Try, scan_params};
 use super::{Order, Scan, item_name, provenance};
 
 /// Tries of a scan that follow each other without a command.
 const AUTO_TRIES: u32 = 3;
+/// A capture that waits for a person who went away must not keep the device.
+const SCANS_MAX: Duration = Duration::from_mins(15);
 
-/// Scans until the analyser accepts. Not accepted: the reasons as guidance, and `retry` is awaited.
+/// Scans until the analyser accepts, at most for [`SCANS_MAX`]. Not accepted: the reasons as guidance, and `retry`
+/// is awaited.
 pub(super) async fn until_accepted(
+    session: &mut Session<'_>,
+    order: &Order,
+    scan: Scan,
+    control: &mut Control,
+) -> Result<Tried, Error> {
+    tokio::time::timeout(SCANS_MAX, tries(session, order, scan, control))
+        .await
+        .unwrap_or_else(|_elapsed| {
+            let text = "the session's time is over and the device is free again; begin again";
+            Err(Error::new(Code::Timeout, text))
+        })
+}
+
+async fn tries(
     session: &mut Session<'_>,
     order: &Order,
     scan: Scan,
@@ -47,13 +66,7 @@ pub(super) async fn until_accepted(
             continue;
         }
         control.enter(CaptureState::Waiting, &["retry", "cancel"]).await;
-        loop {
-            match control.told().await {
-                Told::Cancel => return Err(by_client()),
-                Told::Go(_) => break,
-                Told::Preview(reply) => drop(reply.send(session.preview().await)),
-            }
-        }
+        session.command(control).await?;
     }
 }
 

@@ -10,13 +10,14 @@ use recueil_dossier::{FingerPosition, Guidance, Item, MediaType};
 use recueil_wire::analyser::{Assessment, FromAnalyser, Pick, Task, ToAnalyser};
 use recueil_wire::devices::{AreaUm, CaptureParams, Failure, FailureCode, Modality, Notice};
 use recueil_wire::{Received, read_memory, sealed_memory};
-use tokio::sync::broadcast;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::control::{Control, Told};
 use super::{Order, Scan, Subject, Tools};
 use crate::analyser::Analyser;
-use crate::devices::device_error;
+use crate::devices::{SessionNews, device_error};
 
 /// `RCL_EV_HOLD`: it is seen, keep still.
 const EVENT_HOLD: u32 = 8;
@@ -24,12 +25,15 @@ const EVENT_HOLD: u32 = 8;
 const EVENT_LIFTED_EARLY: u32 = 10;
 /// The analyser measures a try within this time, a slow machine included.
 const ASSESS_MAX: Duration = Duration::from_secs(30);
+/// A hostd that went away is back within this time; the service manager starts it again at once.
+const HOSTD_BACK_MAX: Duration = Duration::from_secs(10);
+const HOSTD_RETRY: Duration = Duration::from_millis(250);
 
 pub(super) struct Session<'t> {
     tools: &'t Tools,
     device: String,
     analyser: Analyser,
-    notices: broadcast::Receiver<Notice>,
+    news: mpsc::Receiver<SessionNews>,
     next_req: u64,
     taken: BTreeSet<FingerPosition>,
     kept: BTreeSet<FingerPosition>,
@@ -66,7 +70,7 @@ impl<'t> Session<'t> {
             )
         })?;
         // Before `open`, so that no news of this session is missed.
-        let notices = tools.devices.subscribe();
+        let news = tools.devices.listen(&order.device.id);
         let mut asked = None;
         let analyser = tokio::select! {
             analyser = Analyser::start(&tools.config.analyser) => analyser?,
@@ -77,7 +81,7 @@ impl<'t> Session<'t> {
             tools,
             device: order.device.id.clone(),
             analyser,
-            notices,
+            news,
             next_req: 1,
             taken: BTreeSet::new(),
             kept: BTreeSet::new(),
@@ -136,6 +140,12 @@ impl<'t> Session<'t> {
 
     /// One try: the device captures, the analyser measures. Guidance goes to the client meanwhile.
     pub(super) async fn attempt(&mut self, one: Try, control: &mut Control) -> Result<Tried, Error> {
+        // What came since the try before is old, except an end.
+        while let Ok(news) = self.news.try_recv() {
+            if let Some(error) = end_of_session(Some(news)) {
+                return Err(error);
+            }
+        }
         let req = self.next_req;
         self.next_req += 1;
         let Try {
@@ -177,18 +187,20 @@ impl<'t> Session<'t> {
                         self.tools.devices.start(&self.device, req, params.clone()).await?;
                     }
                     FromAnalyser::Stop { req: stopped } if stopped == req => {
-                        self.tools.devices.stop(&self.device, req).await?;
+                        // A try that has ended by itself cannot be stopped; its end is on its way.
+                        drop(self.tools.devices.stop(&self.device, req).await);
                     }
                     FromAnalyser::Guide { req: guided, guidance, value } if guided == req => {
                         control.guide(guidance, counted(value)).await;
                     }
-                    FromAnalyser::Assessed { req: assessed, assessment } if assessed == req => {
+                    FromAnalyser::Assessed { req: assessed, assessment } if assessed == req && over.is_some() => {
                         return Ok(self.assessed(req, assessment));
                     }
                     _ => {}
                 },
-                notice = self.notices.recv(), if over.is_none() => match notice {
-                    Ok(Notice::Progress { device, req: of, event, .. }) if device == self.device && of == req => {
+                // When the try is over its frames are here: the end of the host changes nothing.
+                news = self.news.recv(), if over.is_none() => match news {
+                    Some(SessionNews::Notice(Notice::Progress { req: of, event, .. })) if of == req => {
                         match event {
                             EVENT_HOLD => control.guide(Guidance::Hold, Detail::new()).await,
                             EVENT_LIFTED_EARLY => {
@@ -198,11 +210,8 @@ impl<'t> Session<'t> {
                             _ => {}
                         }
                     }
-                    Ok(Notice::HostEnded { device, failure }) if device == self.device => {
-                        return Err(device_error(&failure));
-                    }
-                    Ok(Notice::Captured { device, req: captured, results, failure })
-                        if device == self.device && captured == req =>
+                    Some(SessionNews::Notice(Notice::Captured { req: captured, results, failure, .. }))
+                        if captured == req =>
                     {
                         if cancelled {
                             return Err(by_client());
@@ -210,7 +219,7 @@ impl<'t> Session<'t> {
                         match failure {
                             None => {
                                 self.analyser.tell(&ToAnalyser::Finished { req, results }, &[]).await?;
-                                over = Some(tokio::time::Instant::now() + ASSESS_MAX);
+                                over = Some(Instant::now() + ASSESS_MAX);
                             }
                             Some(failure) if lifted && is_lift(&failure) => {
                                 // It was told when it happened.
@@ -221,12 +230,31 @@ impl<'t> Session<'t> {
                             Some(failure) => return Err(device_error(&failure)),
                         }
                     }
-                    Ok(_) => {}
-                    Err(broadcast::error::RecvError::Lagged(_)) => {
-                        return Err(Error::new(Code::DevicesUnavailable, "news of the device was lost; present again"));
+                    news => {
+                        if let Some(error) = end_of_session(news) {
+                            return Err(if cancelled { by_client() } else { error });
+                        }
                     }
-                    Err(broadcast::error::RecvError::Closed) => return Err(by_client()),
                 },
+            }
+        }
+    }
+
+    /// Waits for a command between two tries. A device or analyser that is gone meanwhile is told at once.
+    pub(super) async fn command(&mut self, control: &mut Control) -> Result<&'static str, Error> {
+        loop {
+            tokio::select! {
+                told = control.told() => match told {
+                    Told::Cancel => return Err(by_client()),
+                    Told::Go(command) => return Ok(command),
+                    Told::Preview(reply) => drop(reply.send(self.preview().await)),
+                },
+                news = self.news.recv() => {
+                    if let Some(error) = end_of_session(news) {
+                        return Err(error);
+                    }
+                }
+                received = self.analyser.listen() => drop(received?),
             }
         }
     }
@@ -240,11 +268,11 @@ impl<'t> Session<'t> {
 
     /// Has records encoded. Each is checked against what the analyser says of it.
     pub(super) async fn keep(&mut self, picks: Vec<Pick>) -> Result<Vec<Kept>, Error> {
-        let count = picks.len();
+        let mut awaited = picks.clone();
         self.analyser.tell(&ToAnalyser::Keep { picks }, &[]).await?;
-        let deadline = tokio::time::Instant::now() + ASSESS_MAX;
-        let mut kept = Vec::with_capacity(count);
-        while kept.len() < count {
+        let deadline = Instant::now() + ASSESS_MAX;
+        let mut kept = Vec::with_capacity(awaited.len());
+        while !awaited.is_empty() {
             let Received { message, fds } = listen(&self.analyser, Some(deadline)).await?;
             let FromAnalyser::Kept {
                 pick,
@@ -257,6 +285,9 @@ impl<'t> Session<'t> {
             else {
                 continue;
             };
+            // An analyser that a picture has taken over must not choose what is recorded.
+            let place = awaited.iter().position(|one| *one == pick);
+            awaited.swap_remove(place.ok_or_else(|| broken("a record that was not asked for"))?);
             let memory = fds.first().ok_or_else(|| broken("a record without its memory"))?;
             let max = u64::try_from(Item::PAYLOAD_MAX_BYTES).unwrap_or(u64::MAX);
             let payload = read_memory(memory, len, max).map_err(|error| broken(&error.to_string()))?;
@@ -298,21 +329,31 @@ impl<'t> Session<'t> {
             analyser,
             ..
         } = self;
-        let (analyser, host) = tokio::join!(analyser.end(), tools.devices.close(&device));
+        let (analyser, host) = tokio::join!(analyser.end(), host_gone(tools, &device));
         analyser?;
-        match host {
+        host?;
+        Ok(Timestamp::now())
+    }
+}
+
+/// Closes the session at hostd. A hostd that went away is waited for: it answers a new connection when it has
+/// ended the sessions of the old one, and a new hostd has none.
+async fn host_gone(tools: &Tools, device: &str) -> Result<(), Error> {
+    let deadline = Instant::now() + HOSTD_BACK_MAX;
+    loop {
+        match tools.devices.close(device).await {
             // The host ended before: hostd has seen it.
-            Err(error) if error.code != Code::UnknownDevice => Err(error),
-            _ => Ok(Timestamp::now()),
+            Err(error) if error.code == Code::UnknownDevice => return Ok(()),
+            Err(error) if error.code == Code::DevicesUnavailable && Instant::now() < deadline => {
+                tokio::time::sleep(HOSTD_RETRY).await;
+            }
+            closed => return closed,
         }
     }
 }
 
 /// Waits for the analyser's next word, until a deadline where there is one.
-async fn listen(
-    analyser: &Analyser,
-    deadline: Option<tokio::time::Instant>,
-) -> Result<Received<FromAnalyser>, Error> {
+async fn listen(analyser: &Analyser, deadline: Option<Instant>) -> Result<Received<FromAnalyser>, Error> {
     match deadline {
         None => analyser.listen().await,
         Some(deadline) => tokio::time::timeout_at(deadline, analyser.listen())
@@ -329,6 +370,18 @@ async fn cancelled(control: &mut Control, asked: &mut Option<Reply<OwnedFd>>) {
             Told::Preview(reply) => *asked = Some(reply),
             Told::Go(_) => {}
         }
+    }
+}
+
+/// The error by which a session ends, where this news is its end.
+fn end_of_session(news: Option<SessionNews>) -> Option<Error> {
+    match news {
+        Some(SessionNews::Notice(Notice::HostEnded { failure, .. })) => Some(device_error(&failure)),
+        Some(SessionNews::Notice(_)) => None,
+        Some(SessionNews::Lost) | None => Some(Error::new(
+            Code::DevicesUnavailable,
+            "the device service ended, and the capture with it; present again when the device is ready",
+        )),
     }
 }
 
@@ -379,16 +432,16 @@ pub(super) fn scan_params(scan: Scan, tools_config: &super::Config) -> CapturePa
     CaptureParams {
         modality: Modality::Scanner,
         format: Some(recueil_dossier::PixelFormat::Rgb24),
-        ppi_milli: scan.ppi * 1000,
-        deadline_ms: tools_config.scan_s * 1000,
+        ppi_milli: scan.ppi.saturating_mul(1000),
+        deadline_ms: tools_config.scan_s.saturating_mul(1000),
         preview_fps: 0,
         position: None,
         missing: Vec::new(),
         area_um: scan.area_mm.map(|(width, height)| AreaUm {
             x: 0,
             y: 0,
-            width: width * 1000,
-            height: height * 1000,
+            width: width.saturating_mul(1000),
+            height: height.saturating_mul(1000),
         }),
     }
 }

@@ -1,13 +1,13 @@
 //! What can be done with a draft. Every change is durable before it is answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 
 use jiff::Timestamp;
 use recueil_bus::{Caller, Code, DestructionView, Error, Field, ItemView, MissingView, Published, StepView};
 use recueil_dossier::{
-    AgentId, Content, Decision, Draft, FieldError, FieldSource, FingerPosition, ItemName, MissingReason,
-    PreDemandeNumber, Step, StepKind,
+    AgentId, Content, Decision, Destruction, Draft, FieldError, FieldSource, FingerPosition, ItemName,
+    MissingReason, PreDemandeNumber, Step, StepKind,
 };
 use recueil_store::{Ending, Stamp};
 use recueil_wire::devices::DeviceState;
@@ -15,7 +15,7 @@ use recueil_wire::devices::DeviceState;
 use super::view::{item_view, step_view};
 use super::{Dossier, Open};
 use crate::capture::{self, Gift, Order, Scan, Subject};
-use crate::shop::{Internal, new_path};
+use crate::shop::new_path;
 
 /// What a client wants captured.
 pub(super) struct Wanted {
@@ -229,20 +229,44 @@ impl Dossier {
 
     pub(super) async fn transfer(&mut self, agent: AgentId) -> Result<(), Error> {
         let mut draft = self.draft()?.draft.clone();
-        draft.agent = agent.clone();
-        self.save(draft).await?;
-        self.agent = agent;
-        Ok(())
+        draft.agent = agent;
+        // Who works at this connection stays who he is: what is captured next is still his work.
+        self.save(draft).await
+    }
+
+    /// What must not change under a capture is changed before or after it.
+    pub(super) fn while_nothing_is_captured(&self) -> Result<(), Error> {
+        match self.captures.running() {
+            None => Ok(()),
+            Some(_) => Err(Error::new(
+                Code::WrongState,
+                "a capture is running; wait for its end or cancel it",
+            )),
+        }
+    }
+
+    /// Records what an earlier process could not: the prints in its captures' processes ended with it.
+    pub(super) async fn record_ended_before_restart(&mut self) {
+        self.settled_at = None;
+        let Some(Open { draft, .. }) = &self.open else {
+            return;
+        };
+        let mut draft = draft.clone();
+        let positions: Vec<_> = draft.surplus.iter().copied().collect();
+        draft.record_destruction(Destruction {
+            positions,
+            at: Timestamp::now(),
+            method: Destruction::ENDED_BEFORE_RESTART.to_owned(),
+        });
+        match self.save(draft).await {
+            Ok(()) => self.show().await,
+            Err(error) => tracing::error!(dossier = %self.id, %error, "a destruction is not recorded yet"),
+        }
     }
 
     pub(super) async fn cancel(&mut self) -> Result<(), Error> {
         self.draft()?;
-        if self.capturing {
-            return Err(Error::new(
-                Code::WrongState,
-                "a capture is running; cancel it first",
-            ));
-        }
+        self.while_nothing_is_captured()?;
         let (id, stamp) = (self.id, self.stamp());
         self.shop
             .storage
@@ -257,7 +281,7 @@ impl Dossier {
         caller: Caller,
         mut wanted: Wanted,
     ) -> Result<String, Error> {
-        if self.capturing {
+        if self.captures.running().is_some() {
             return Err(Error::new(
                 Code::Busy,
                 "a capture of this dossier is running; wait for its end",
@@ -303,7 +327,17 @@ impl Dossier {
             return Err(Error::new(Code::Unsupported, text));
         }
         let profile = self.shop.rules.profile(procedure)?;
-        let lease = self.shop.lease(caller.clone(), wanted.device.clone()).await?;
+        let published = Published {
+            path: new_path("capture")?,
+            holder: caller.clone(),
+        };
+        let path = published.path.clone();
+        let stop = self.stop.child_token();
+        let hold = self
+            .shop
+            .lease(caller, wanted.device.clone(), stop.clone())
+            .await?;
+        let over = hold.over();
         let order = Order {
             step: wanted.step,
             subject,
@@ -311,29 +345,11 @@ impl Dossier {
             agent: self.agent.clone(),
             auto_retry: wanted.auto_retry,
             profile,
-            published: Published {
-                path: new_path("capture")?,
-                holder: caller,
-            },
+            published,
         };
-        let path = order.published.path.clone();
-        let stop = self.stop.child_token();
-        let started = capture::start(self.shop.capture.clone(), order, self.gifts.clone(), stop).await;
-        let ended = match started {
-            Ok(ended) => ended,
-            Err(error) => {
-                self.shop.tell(Internal::CaptureOver(lease)).await;
-                return Err(error);
-            }
-        };
-        self.capturing = true;
-        let (over, shop) = (self.over.clone(), self.shop.clone());
-        tokio::spawn(async move {
-            // Fires, or is dropped with the capture: over either way.
-            drop(ended.await);
-            shop.tell(Internal::CaptureOver(lease)).await;
-            let _dossier_gone = over.send(()).await;
-        });
+        let tools = self.shop.capture.clone();
+        capture::start(tools, order, self.gifts.clone(), hold, stop.clone()).await?;
+        self.captures.add(stop, over);
         Ok(path)
     }
 
@@ -341,13 +357,18 @@ impl Dossier {
     pub(super) async fn take(&mut self, gift: Gift) -> Result<(), Error> {
         let mut draft = self.draft()?.draft.clone();
         match gift {
-            Gift::Items { items, selection } => {
+            Gift::Items {
+                items,
+                selection,
+                surplus,
+            } => {
                 if selection.is_some() {
                     draft
                         .items
                         .retain(|_, item| !matches!(item.content, Content::Fingerprint { .. }));
                     draft.selection = selection;
                 }
+                draft.surplus.extend(surplus);
                 for item in &items {
                     draft.items.insert(item.record.name.clone(), item.record.clone());
                 }
@@ -364,7 +385,7 @@ impl Dossier {
                     .await?;
             }
             Gift::Destroyed(destruction) => {
-                draft.destructions.push(destruction);
+                draft.record_destruction(destruction);
                 self.store(draft.clone()).await?;
             }
         }
@@ -428,14 +449,15 @@ fn subject(
                 Content::Page { document, number } if *document == rule.id => Some(*number),
                 _ => None,
             });
-            let number = number.unwrap_or(pages.max().unwrap_or(0) + 1);
-            if number > rule.pages_max {
+            let taken: BTreeSet<u32> = pages.collect();
+            let free = || (1..=rule.pages_max).find(|number| !taken.contains(number));
+            let number = number.or_else(free).ok_or_else(|| {
                 let text = format!(
                     "paper {} has {} pages at most; replace one",
                     rule.id, rule.pages_max
                 );
-                return Err(Error::new(Code::TooMany, text));
-            }
+                Error::new(Code::TooMany, text)
+            })?;
             let scan = Scan {
                 ppi: *scan_ppi,
                 area_mm: None,

@@ -1,19 +1,23 @@
 //! One dossier in use: an actor that owns its draft, runs its captures, seals it and follows it.
 
+mod captures;
 mod draft;
 mod sealed;
 mod view;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use recueil_bus::{Caller, Code, DossierCommand, DossierView, Error, Published};
-use recueil_dossier::{AgentId, DossierId, Draft, Procedure};
+use recueil_bus::{Caller, Code, DossierCommand, DossierView, Error, Opened, Published, Reply};
+use recueil_dossier::{AgentId, DossierId, Draft, Procedure, State};
 use recueil_store::Stamp;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::capture::Gift;
+use self::captures::Captures;
+use crate::capture::{Gift, Gifts};
 use crate::shop::Shop;
 
 /// Commands of the client that may wait.
@@ -22,6 +26,8 @@ const COMMANDS: usize = 32;
 const GIFTS: usize = 8;
 /// News of the station that may wait; one that does not fit is made up for by the next.
 const NEWS: usize = 8;
+/// How long after a start the processes of the one before have surely ended: hostd gives a driver two seconds.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// What the station tells a dossier in use.
 #[derive(Debug)]
@@ -30,22 +36,53 @@ pub(crate) enum News {
     Changed,
     /// Bytes acknowledged by CERT, and bytes in all.
     Sent(u64, u64),
-    /// Its draft was destroyed because its time is over.
-    Expired,
 }
 
 /// The station's hold on a dossier in use.
 pub(crate) struct Desk {
     pub(crate) published: Published,
     pub(crate) news: mpsc::Sender<News>,
+    /// Cancelled once the client can use it.
+    ready: CancellationToken,
     stop: CancellationToken,
+    /// Cancelled once its actor has ended, its captures before it.
+    gone: CancellationToken,
 }
 
 impl Desk {
-    /// Takes it off the bus; its captures are cancelled, its draft stays.
-    pub(crate) fn close(&self) {
+    /// Takes it off the bus; its captures are cancelled, its draft stays. Gives what is cancelled when nothing
+    /// works on the dossier any more.
+    pub(crate) fn close(&self) -> CancellationToken {
         self.stop.cancel();
+        self.gone.clone()
     }
+
+    /// Whether somebody can use it, now or in a moment.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.stop.is_cancelled() && !self.gone.is_cancelled()
+    }
+
+    /// Whether it is on the bus.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.is_cancelled()
+    }
+
+    /// Whether its actor has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.is_cancelled()
+    }
+}
+
+/// What a dossier is put on the bus with.
+pub(crate) struct Placing {
+    pub(crate) id: DossierId,
+    pub(crate) agent: AgentId,
+    pub(crate) published: Published,
+    /// The actor that had it before, and may still write to it: cancelled when that has ended.
+    pub(crate) before: Option<CancellationToken>,
+    pub(crate) stop: CancellationToken,
+    /// Answered once the dossier can be used.
+    pub(crate) reply: Reply<Opened>,
 }
 
 /// A draft and the procedure it was opened with.
@@ -59,100 +96,173 @@ pub(super) struct Dossier {
     pub(super) shop: Shop,
     pub(super) id: DossierId,
     pub(super) holder: Caller,
+    /// Who works at the holder's connection.
     pub(super) agent: AgentId,
     /// None once it is sealed or destroyed.
     pub(super) open: Option<Open>,
-    pub(super) capturing: bool,
+    captures: Captures,
+    /// When the surplus prints that an earlier process left without a record may be recorded as destroyed.
+    settled_at: Option<Instant>,
     view: watch::Sender<DossierView>,
     published: Published,
-    gifts: mpsc::Sender<(Gift, oneshot::Sender<Result<(), Error>>)>,
-    over: mpsc::Sender<()>,
+    gifts: Gifts,
     stop: CancellationToken,
 }
 
-/// Puts a dossier on the bus for one holder.
-pub(crate) async fn open(
-    shop: Shop,
-    id: DossierId,
-    agent: AgentId,
-    published: Published,
-    draft: Option<(Draft, Arc<Procedure>)>,
-    stop: CancellationToken,
-) -> Result<Desk, Error> {
-    let (commands, received) = mpsc::channel(COMMANDS);
+/// What is received.
+struct Inputs {
+    commands: mpsc::Receiver<DossierCommand>,
+    news: mpsc::Receiver<News>,
+    gifts: mpsc::Receiver<(Gift, oneshot::Sender<Result<(), Error>>)>,
+}
+
+/// Puts a dossier on the bus for one holder, as soon as whoever had it before has ended.
+pub(crate) fn place(shop: Shop, placing: Placing) -> Desk {
     let (news, told) = mpsc::channel(NEWS);
-    let (gifts, given) = mpsc::channel(GIFTS);
-    let (over, ended) = mpsc::channel(1);
-    let (view, seen) = watch::channel(DossierView::default());
-    let dossier = Dossier {
-        shop,
-        id,
-        holder: published.holder.clone(),
-        agent,
-        open: draft.map(|(draft, procedure)| Open { draft, procedure }),
-        capturing: false,
-        view,
-        published: published.clone(),
-        gifts,
-        over,
-        stop: stop.clone(),
+    let desk = Desk {
+        published: placing.published.clone(),
+        news,
+        ready: CancellationToken::new(),
+        stop: placing.stop.clone(),
+        gone: CancellationToken::new(),
     };
-    let first = dossier.look().await?;
-    dossier.view.send_replace(first);
-    dossier
-        .shop
-        .service
-        .publish_dossier(&published, seen, commands)
-        .await
-        .map_err(|error| {
+    let (ready, gone) = (desk.ready.clone(), desk.gone.clone().drop_guard());
+    let tasks = shop.tasks.clone();
+    tasks.spawn(async move {
+        let _gone = gone;
+        Dossier::live(shop, placing, ready, told).await;
+    });
+    desk
+}
+
+impl Dossier {
+    async fn live(shop: Shop, placing: Placing, ready: CancellationToken, news: mpsc::Receiver<News>) {
+        let Placing {
+            id,
+            agent,
+            published,
+            before,
+            stop,
+            reply,
+        } = placing;
+        if let Some(before) = before {
+            // Two at once on one draft would overwrite each other.
+            before.cancelled().await;
+        }
+        let (gifts, given) = mpsc::channel(GIFTS);
+        let mut dossier = Self {
+            shop,
+            id,
+            holder: published.holder.clone(),
+            agent,
+            open: None,
+            captures: Captures::default(),
+            settled_at: None,
+            view: watch::Sender::new(DossierView::default()),
+            published,
+            gifts,
+            stop,
+        };
+        match dossier.begin().await {
+            Ok(commands) => {
+                ready.cancel();
+                drop(reply.send(Ok((dossier.published.path.clone(), id))));
+                let inputs = Inputs {
+                    commands,
+                    news,
+                    gifts: given,
+                };
+                dossier.run(inputs).await;
+            }
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// Reads what there is of it, and shows it.
+    async fn begin(&mut self) -> Result<mpsc::Receiver<DossierCommand>, Error> {
+        if self.stop.is_cancelled() {
+            return Err(Error::new(
+                Code::WrongState,
+                "the dossier was taken over by another program; adopt it again",
+            ));
+        }
+        let id = self.id;
+        let stored = self.shop.storage.run(move |store| {
+            let entry = store.entry(id)?;
+            let draft = match entry.state {
+                State::Draft | State::ToSign => Some(store.load_draft(id)?),
+                _ => None,
+            };
+            Ok((entry.changed_at, draft))
+        });
+        let (changed_at, draft) = stored.await?;
+        if let Some(draft) = draft {
+            // One whose procedure changed can still be looked at, corrected by ChangeProcedure, or cancelled.
+            let procedure = self.shop.rules.procedure(&draft.procedure.id)?;
+            if !draft.surplus.is_empty() && changed_at < self.shop.started {
+                self.settled_at = Some(self.shop.started_at + SETTLED);
+            }
+            self.open = Some(Open { draft, procedure });
+        }
+        self.view.send_replace(self.look().await?);
+        let (commands, received) = mpsc::channel(COMMANDS);
+        let published = self
+            .shop
+            .service
+            .publish_dossier(&self.published, self.view.subscribe(), commands)
+            .await;
+        published.map_err(|error| {
             tracing::error!(%error, "a dossier could not be published");
             Error::new(
                 Code::TooMany,
                 "the dossier could not be put on the bus; adopt it again",
             )
         })?;
-    tokio::spawn(dossier.run(received, told, given, ended));
-    Ok(Desk {
-        published,
-        news,
-        stop,
-    })
-}
+        Ok(received)
+    }
 
-impl Dossier {
-    async fn run(
-        mut self,
-        mut commands: mpsc::Receiver<DossierCommand>,
-        mut news: mpsc::Receiver<News>,
-        mut gifts: mpsc::Receiver<(Gift, oneshot::Sender<Result<(), Error>>)>,
-        mut over: mpsc::Receiver<()>,
-    ) {
+    async fn run(mut self, mut inputs: Inputs) {
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,
-                Some(command) = commands.recv() => self.obey(command).await,
-                Some((gift, reply)) = gifts.recv() => {
-                    let taken = self.take(gift).await;
-                    // The capture may have been cancelled meanwhile.
-                    drop(reply.send(taken));
-                    self.show().await;
-                }
-                Some(()) = over.recv() => self.capturing = false,
-                Some(news) = news.recv() => self.hear(news).await,
+                Some(command) = inputs.commands.recv() => self.obey(command).await,
+                Some((gift, reply)) = inputs.gifts.recv() => self.accept(gift, reply).await,
+                Some(news) = inputs.news.recv() => self.hear(news).await,
+                () = at(self.settled_at) => self.record_ended_before_restart().await,
             }
         }
         if let Err(error) = self.shop.service.withdraw_dossier(&self.published).await {
             tracing::debug!(%error, "a dossier was withdrawn before");
         }
+        drop(inputs.commands);
+        // It ends after its captures, so that what they destroy is recorded.
+        while let Some(over) = self.captures.running() {
+            tokio::select! {
+                () = over.cancelled() => {}
+                Some((gift, reply)) = inputs.gifts.recv() => self.accept(gift, reply).await,
+            }
+        }
+    }
+
+    async fn accept(&mut self, gift: Gift, reply: oneshot::Sender<Result<(), Error>>) {
+        let taken = self.take(gift).await;
+        // The capture may have been cancelled meanwhile.
+        drop(reply.send(taken));
+        self.show().await;
     }
 
     async fn hear(&mut self, news: News) {
-        match news {
-            News::Changed => {}
-            News::Expired => self.open = None,
-            News::Sent(sent, total) => {
-                self.view
-                    .send_modify(|view| (view.sent_bytes, view.total_bytes) = (Some(sent), Some(total)));
+        if let News::Sent(sent, total) = news {
+            self.view
+                .send_modify(|view| (view.sent_bytes, view.total_bytes) = (Some(sent), Some(total)));
+        }
+        if self.open.is_some() {
+            // Whatever the news is, or was before it: the store knows whether it is a draft still.
+            let id = self.id;
+            let state = self.shop.storage.run(move |store| store.state(id)).await;
+            if state.is_ok_and(|state| !matches!(state, State::Draft | State::ToSign)) {
+                self.open = None;
+                self.captures.cancel();
             }
         }
         self.show().await;
@@ -239,7 +349,7 @@ impl Dossier {
     }
 
     /// Answers a change, and shows it to the holder.
-    async fn answer<T>(&self, reply: recueil_bus::Reply<T>, done: Result<T, Error>) {
+    async fn answer<T>(&self, reply: Reply<T>, done: Result<T, Error>) {
         let changed = done.is_ok();
         // A caller that is gone is no error.
         drop(reply.send(done));
@@ -258,11 +368,10 @@ impl Dossier {
             }
         };
         self.view.send_modify(|old| {
-            let sent = (old.sent_bytes, old.total_bytes);
+            let (sent, total) = (old.sent_bytes, old.total_bytes);
             *old = view;
-            if old.sent_bytes.is_none() {
-                (old.sent_bytes, old.total_bytes) = sent;
-            }
+            old.sent_bytes = old.sent_bytes.or(sent);
+            old.total_bytes = old.total_bytes.or(total);
         });
         let view = self.view.borrow().clone();
         if let Err(error) = self.shop.service.dossier_changed(&self.published, view).await {
@@ -288,5 +397,13 @@ impl Dossier {
                 "the dossier is sealed or ended; it cannot be read or changed any more",
             )
         })
+    }
+}
+
+/// Waits until a time; for ever where there is none.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }

@@ -21,16 +21,16 @@ impl Dossier {
                 )),
             };
         }
-        if self.capturing {
-            return Err(Error::new(
-                Code::WrongState,
-                "a capture is running; wait for its end or cancel it",
-            ));
-        }
+        self.while_nothing_is_captured()?;
         let keys = self.shop.keys()?.clone();
         let Open { draft, procedure } = self.draft()?;
         self.shop.rules.of(draft)?;
         let (draft, procedure, stamp) = (draft.clone(), procedure.clone(), self.stamp());
+        if !draft.surplus.is_empty() {
+            let text = "the prints that were not chosen are not seen to be destroyed yet; wait a few seconds, then \
+                        present the hands again if it stays so";
+            return Err(Error::new(Code::WrongState, text));
+        }
         let missing = draft.missing(&procedure);
         if !missing.is_empty() {
             let lacks: Vec<_> = missing

@@ -1,18 +1,28 @@
 //! What the station is asked over the bus.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
-use recueil_bus::{Code, DossierSummary, Error, OutboxView, PluginView, Reply, StationCommand, StatusView};
-use recueil_dossier::{DossierId, State};
+use recueil_bus::{
+    Caller, Code, DossierSummary, Error, OutboxView, PluginView, Reply, StationCommand, StatusView,
+};
+use recueil_dossier::{AgentId, DossierId, State};
 use recueil_store::{Entry, Filter};
 
 use super::Station;
+use super::dossiers::{DRAFTS, Wanted};
+use crate::courier;
+use crate::receipts::UNDER_WAY as OUTBOX;
+use crate::storage::all;
+
+/// How long `Status` waits for the courier's word.
+const LINE_MAX: Duration = Duration::from_secs(2);
 
 impl Station {
     pub(super) async fn obey(&mut self, command: StationCommand) {
         match command {
             StationCommand::OpenAgentSession { caller, agent, reply } => {
-                self.agents.insert(caller.name, agent);
-                drop(reply.send(Ok(())));
+                drop(reply.send(self.open_session(&caller, &agent)));
             }
             StationCommand::OpenDossier {
                 caller,
@@ -21,10 +31,15 @@ impl Station {
                 token,
                 reply,
             } => {
-                let opened = self.open_dossier(caller, &procedure, demande, token).await;
-                drop(reply.send(opened));
+                let wanted = Wanted {
+                    caller,
+                    procedure,
+                    demande,
+                    token,
+                };
+                self.open_dossier(wanted, reply).await;
             }
-            StationCommand::Adopt { caller, id, reply } => drop(reply.send(self.adopt(caller, id).await)),
+            StationCommand::Adopt { caller, id, reply } => self.adopt(caller, id, reply).await,
             StationCommand::ListDrafts { caller, reply } => self.list_drafts(caller.uid, reply),
             StationCommand::ListDossiers {
                 caller,
@@ -56,10 +71,20 @@ impl Station {
         }
     }
 
+    /// Another agent at the same connection does not work in the name of the one before.
+    fn open_session(&mut self, caller: &Caller, agent: &AgentId) -> Result<(), Error> {
+        self.departed.refuse(caller)?;
+        let before = self.agents.insert(caller.name.clone(), agent.clone());
+        if before.is_some_and(|before| before != *agent) {
+            self.close_desks(|published| published.holder.name == caller.name);
+        }
+        Ok(())
+    }
+
     fn list_drafts(&self, uid: u32, reply: Reply<Vec<DossierSummary>>) {
         let filter = Filter {
             owner_uid: Some(uid),
-            states: vec![State::Draft, State::ToSign],
+            states: DRAFTS.to_vec(),
             ..Filter::default()
         };
         let storage = self.shop.storage.clone();
@@ -131,7 +156,8 @@ impl Station {
         };
         let (storage, courier) = (self.shop.storage.clone(), self.shop.courier.clone());
         tokio::spawn(async move {
-            let cert = match courier.line().await {
+            let line = tokio::time::timeout(LINE_MAX, courier.line()).await;
+            let cert = match line.unwrap_or_else(|_elapsed| Err(courier::silent())) {
                 Ok((line, _)) => {
                     view.cert_trouble = line.trouble;
                     match line.reachable {
@@ -162,9 +188,9 @@ impl Station {
                 states: OUTBOX.to_vec(),
                 ..Filter::default()
             };
-            let page = storage.run(move |store| store.list(&filter, None, 200)).await;
-            let views = page.map(|page| {
-                let parcels = page.entries.iter().rev().filter_map(|entry| {
+            let entries = storage.run(move |store| all(store, &filter)).await;
+            let views = entries.map(|entries| {
+                let parcels = entries.iter().rev().filter_map(|entry| {
                     let sealed = entry.sealed.as_ref()?;
                     let progress = progress.get(&entry.id);
                     Some(OutboxView {
@@ -194,16 +220,12 @@ impl Station {
     }
 }
 
-const DRAFTS: &[State] = &[State::Draft, State::ToSign];
-const OUTBOX: &[State] = &[State::Sealed, State::Sending, State::Stored];
-
 fn count(store: &recueil_store::Store, states: &[State]) -> Result<u32, recueil_store::Error> {
     let filter = Filter {
         states: states.to_vec(),
         ..Filter::default()
     };
-    let page = store.list(&filter, None, 200)?;
-    Ok(u32::try_from(page.entries.len()).unwrap_or(u32::MAX))
+    Ok(u32::try_from(all(store, &filter)?.len()).unwrap_or(u32::MAX))
 }
 
 fn summary(entry: &Entry) -> DossierSummary {

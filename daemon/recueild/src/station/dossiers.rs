@@ -1,26 +1,50 @@
 //! Opening, adopting and ending dossiers.
 
 use jiff::Timestamp;
-use recueil_bus::{Caller, Code, Error, Opened, Published};
-use recueil_dossier::{DemandeNumber, DossierId, Draft, Kind, Opening, State, close_of_next_working_day};
-use recueil_store::{Answered, Ending, Stamp};
+use recueil_bus::{Caller, Code, Error, Opened, Published, Reply};
+use recueil_dossier::{
+    AgentId, DemandeNumber, DossierId, Draft, Kind, Opening, State, close_of_next_working_day,
+};
+use recueil_store::{Answered, Ending, Filter, Stamp};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::{Station, agent_of};
-use crate::dossier::{self, News};
+use crate::dossier::{self, News, Placing};
 use crate::shop::new_path;
 
 /// Dossiers that one user may have in use.
 const DESKS_PER_UID_MAX: usize = 32;
+/// Drafts that one user may have, so that another finds room; a page of the store.
+const DRAFTS_PER_UID_MAX: usize = 200;
+/// States of a draft.
+pub(super) const DRAFTS: &[State] = &[State::Draft, State::ToSign];
+
+/// What a client wants opened.
+pub(super) struct Wanted {
+    pub(super) caller: Caller,
+    pub(super) procedure: String,
+    pub(super) demande: Option<DemandeNumber>,
+    pub(super) token: Option<String>,
+}
 
 impl Station {
-    pub(super) async fn open_dossier(
-        &mut self,
-        caller: Caller,
-        procedure: &str,
-        demande: Option<DemandeNumber>,
-        token: Option<String>,
-    ) -> Result<Opened, Error> {
+    /// Opens a draft and answers when it is on the bus.
+    pub(super) async fn open_dossier(&mut self, wanted: Wanted, reply: Reply<Opened>) {
+        match self.draft_for(&wanted).await {
+            Ok(id) => self.put_on_desk(wanted.caller, id, reply),
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// The draft that this token opened before, or a new one; durable.
+    async fn draft_for(&mut self, wanted: &Wanted) -> Result<DossierId, Error> {
+        let Wanted {
+            caller,
+            procedure,
+            demande,
+            token,
+        } = wanted;
+        self.departed.refuse(caller)?;
         let agent = agent_of(&self.agents, &caller.name)?;
         let procedure = self.shop.rules.procedure(procedure)?;
         if (procedure.kind == Kind::HandOver) != demande.is_some() {
@@ -29,34 +53,48 @@ impl Station {
         }
         self.check_quota(caller.uid)?;
         let now = Timestamp::now();
-        let method = format!("OpenDossier {}", procedure.reference.id);
-        if let Some(token) = token.clone() {
-            let (uid, method) = (caller.uid, method.clone());
-            let recalled = self
-                .shop
-                .storage
-                .run(move |store| store.recall_token(uid, &token, &method, now))
-                .await?;
-            if let Some(id) = recalled.and_then(|answer| answer.parse::<DossierId>().ok()) {
-                return self.adopt(caller, id).await;
-            }
+        let number = demande.as_ref().map(DemandeNumber::as_str).unwrap_or_default();
+        let method = format!("OpenDossier {} {number}", procedure.reference.id);
+        let (uid, recall) = (caller.uid, token.clone().map(|token| (token, method.clone())));
+        let (recalled, drafts) = self
+            .shop
+            .storage
+            .run(move |store| {
+                let recalled = match recall {
+                    Some((token, method)) => store.recall_token(uid, &token, &method, now)?,
+                    None => None,
+                };
+                let filter = Filter {
+                    owner_uid: Some(uid),
+                    states: DRAFTS.to_vec(),
+                    ..Filter::default()
+                };
+                let drafts = store.list(&filter, None, DRAFTS_PER_UID_MAX)?.entries.len();
+                Ok((recalled, drafts))
+            })
+            .await?;
+        if let Some(id) = recalled.and_then(|answer| answer.parse::<DossierId>().ok()) {
+            return self.adoptable(caller, id).await;
+        }
+        if drafts >= DRAFTS_PER_UID_MAX {
+            let text = "this user has 200 drafts; seal or cancel some";
+            return Err(Error::new(Code::TooMany, text));
         }
         let mut random = [0; 10];
         SystemRandom::new()
             .fill(&mut random)
-            .map_err(|_none| Error::new(Code::Storage, "the system gives no random bytes"))?;
+            .map_err(|_none| Error::new(Code::Storage, "the system gives no random bytes; try again"))?;
         let id = DossierId::new(now, random);
-        let expires_at = close_of_next_working_day(now, &self.settings.zone, self.settings.drafts_expire_at);
         let opening = Opening {
             id,
             owner_uid: caller.uid,
             agent: agent.clone(),
             at: now,
-            expires_at,
-            demande,
+            expires_at: close_of_next_working_day(now, &self.settings.zone, self.settings.drafts_expire_at),
+            demande: demande.clone(),
         };
         let draft = Draft::open(&procedure, opening);
-        let answered = token.map(|token| Answered {
+        let answered = token.clone().map(|token| Answered {
             token,
             method,
             answer: id.to_string(),
@@ -67,82 +105,85 @@ impl Station {
             uid: caller.uid,
             answered,
         };
-        let stored = draft.clone();
         self.shop
             .storage
-            .run(move |store| store.create_draft(&stored, &stamp))
+            .run(move |store| store.create_draft(&draft, &stamp))
             .await?;
-        self.put_on_desk(caller, id, Some(draft)).await
+        Ok(id)
     }
 
-    /// A dossier of the caller's uid. Where another living connection has it, it is taken from there: both are
-    /// of one user.
-    pub(super) async fn adopt(&mut self, caller: Caller, id: DossierId) -> Result<Opened, Error> {
-        agent_of(&self.agents, &caller.name)?;
+    /// A dossier of the caller's uid, a draft of its agent. Where another living connection has it, it is taken
+    /// from there: both are of one user.
+    pub(super) async fn adopt(&mut self, caller: Caller, id: DossierId, reply: Reply<Opened>) {
+        match self.adoptable(&caller, id).await {
+            Ok(id) => self.put_on_desk(caller, id, reply),
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    async fn adoptable(&self, caller: &Caller, id: DossierId) -> Result<DossierId, Error> {
+        self.departed.refuse(caller)?;
+        let agent = agent_of(&self.agents, &caller.name)?;
         let unknown = || {
-            Error::new(
-                Code::UnknownDossier,
-                "this user has no such dossier on this station",
-            )
+            let text = "this user has no such dossier on this station; look at ListDrafts and ListDossiers";
+            Error::new(Code::UnknownDossier, text)
         };
-        let entry = self
-            .shop
-            .storage
-            .run(move |store| store.entry(id))
-            .await
-            .map_err(|_unknown| unknown())?;
+        let entry = self.shop.storage.run(move |store| store.entry(id)).await;
+        let entry = entry.map_err(|error| match error.code {
+            Code::UnknownDossier => unknown(),
+            _ => error,
+        })?;
         if entry.owner_uid != caller.uid {
             return Err(unknown());
         }
-        if let Some(desk) = self.desks.get(&id)
-            && desk.published.holder.name == caller.name
-        {
-            return Ok((desk.published.path.clone(), id));
+        if DRAFTS.contains(&entry.state) && entry.agent != Some(agent) {
+            let text = "the draft is another agent's, who can pass it on with Transfer";
+            return Err(Error::new(Code::NotOwner, text));
         }
-        self.check_quota(caller.uid)?;
-        let draft = match entry.state {
-            State::Draft | State::ToSign => {
-                Some(self.shop.storage.run(move |store| store.load_draft(id)).await?)
-            }
-            _ => None,
-        };
-        if let Some(desk) = self.desks.remove(&id) {
-            desk.close();
-        }
-        self.put_on_desk(caller, id, draft).await
+        Ok(id)
     }
 
-    async fn put_on_desk(
-        &mut self,
-        caller: Caller,
-        id: DossierId,
-        draft: Option<Draft>,
-    ) -> Result<Opened, Error> {
-        let agent = agent_of(&self.agents, &caller.name)?;
-        let draft = match draft {
-            // One whose procedure changed can still be looked at, corrected by ChangeProcedure, or cancelled.
-            Some(draft) => {
-                let procedure = self.shop.rules.procedure(&draft.procedure.id)?;
-                Some((draft, procedure))
-            }
-            None => None,
+    fn put_on_desk(&mut self, caller: Caller, id: DossierId, reply: Reply<Opened>) {
+        let placing = match self.placing(caller, id) {
+            Ok(placing) => placing,
+            Err(answer) => return drop(reply.send(answer)),
         };
-        let published = Published {
-            path: new_path("dossier")?,
-            holder: caller,
+        let before = self.desks.remove(&id).map(|desk| desk.close());
+        let placing = Placing {
+            id,
+            agent: placing.0,
+            published: placing.1,
+            before,
+            stop: self.stop.child_token(),
+            reply,
         };
-        let path = published.path.clone();
-        let stop = self.stop.child_token();
-        let desk = dossier::open(self.shop.clone(), id, agent, published, draft, stop).await?;
-        self.desks.insert(id, desk);
-        Ok((path, id))
+        self.desks.insert(id, dossier::place(self.shop.clone(), placing));
+    }
+
+    /// Who works and under which path; or the answer, where the caller has it already or may not have it.
+    fn placing(&self, caller: Caller, id: DossierId) -> Result<(AgentId, Published), Result<Opened, Error>> {
+        let agent = agent_of(&self.agents, &caller.name).map_err(Err)?;
+        if let Some(desk) = self.desks.get(&id).filter(|desk| desk.is_open())
+            && desk.published.holder.name == caller.name
+        {
+            return Err(if desk.is_ready() {
+                Ok((desk.published.path.clone(), id))
+            } else {
+                let text = "the dossier is being opened for the caller; wait for the first answer";
+                Err(Error::new(Code::Busy, text))
+            });
+        }
+        self.check_quota(caller.uid).map_err(Err)?;
+        let path = new_path("dossier").map_err(Err)?;
+        let holder = caller;
+        Ok((agent, Published { path, holder }))
     }
 
     fn check_quota(&self, uid: u32) -> Result<(), Error> {
         let in_use = self
             .desks
             .values()
-            .filter(|desk| desk.published.holder.uid == uid)
+            .filter(|desk| desk.is_open() && desk.published.holder.uid == uid)
             .count();
         if in_use < DESKS_PER_UID_MAX {
             return Ok(());
@@ -153,19 +194,25 @@ impl Station {
         ))
     }
 
-    /// Destroys the drafts whose time is over.
+    /// Destroys the drafts whose time is over. One that cannot be destroyed holds up no other.
     pub(super) async fn expire(&mut self) {
         let now = Timestamp::now();
         let destroyed = self.shop.storage.run(move |store| {
-            let expired = store.expired_drafts(now)?;
-            for id in &expired {
-                store.destroy_draft(*id, Ending::Expired, &Stamp::station(now))?;
+            let mut destroyed = Vec::new();
+            for id in store.expired_drafts(now)? {
+                match store.destroy_draft(id, Ending::Expired, &Stamp::station(now)) {
+                    Ok(_) => destroyed.push(id),
+                    Err(error) if error.is_fatal() => return Err(error),
+                    Err(error) => {
+                        tracing::error!(dossier = %id, %error, "a draft whose time is over cannot be destroyed");
+                    }
+                }
             }
-            Ok(expired)
+            Ok(destroyed)
         });
         for id in destroyed.await.unwrap_or_default() {
             tracing::info!(dossier = %id, "a draft was destroyed: its time was over");
-            self.tell(id, News::Expired);
+            self.tell(id, News::Changed);
         }
     }
 

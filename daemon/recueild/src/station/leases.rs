@@ -5,9 +5,10 @@ use std::time::Duration;
 use recueil_bus::{Caller, Code, DeviceView, Error};
 use recueil_device::lease::Holder;
 use recueil_wire::devices::{Device, DeviceState, Modality};
+use tokio_util::sync::CancellationToken;
 
-use super::Station;
-use crate::shop::CaptureLease;
+use super::{Running, Station};
+use crate::shop::Hold;
 
 impl Station {
     pub(super) async fn lease(&mut self, caller: Caller, device: &str, steal: bool) -> Result<(), Error> {
@@ -18,13 +19,18 @@ impl Station {
                 "there is no such device, or it is unplugged",
             ));
         }
+        self.departed.refuse(&caller)?;
+        self.sweep_captures().await;
         let now = self.since_start();
-        let holder = Holder {
-            bus_name: caller.name,
-            uid: caller.uid,
-        };
+        let holder = holder(&caller);
         let taken = match self.leases.acquire(device, holder.clone(), now, None) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                if let Some(running) = self.captures.get_mut(device) {
+                    // Asked for by name, it outlives the capture that runs.
+                    running.temporary &= running.holder != holder;
+                }
+                Ok(())
+            }
             Err(error) if !steal => Err(held(&error)),
             Err(_held) => self.steal(device, &holder, now),
         };
@@ -44,47 +50,75 @@ impl Station {
         }
         self.leases
             .take_over(device, thief, now)
-            .map(drop)
-            .map_err(|error| held(&error))
+            .map_err(|error| held(&error))?;
+        if let Some(running) = self.captures.get(device) {
+            running.stop.cancel();
+        }
+        Ok(())
     }
 
     pub(super) async fn release(&mut self, caller: &Caller, device: &str) -> Result<(), Error> {
+        self.sweep_captures().await;
+        if self
+            .captures
+            .get(device)
+            .is_some_and(|running| running.holder == holder(caller))
+        {
+            let text = "a capture of the caller runs on this device; cancel it first";
+            return Err(Error::new(Code::WrongState, text));
+        }
         let now = self.since_start();
         let released = self.leases.release(device, &caller.name, now);
         self.show_device(device).await;
         released.map_err(|_not_held| Error::new(Code::WrongState, "the caller does not hold this device"))
     }
 
+    /// The device for one capture: one runs on it at a time, whoever holds the lease.
     pub(super) async fn lease_for_capture(
         &mut self,
         caller: Caller,
         device: String,
-    ) -> Result<CaptureLease, Error> {
+        stop: CancellationToken,
+    ) -> Result<Hold, Error> {
+        self.departed.refuse(&caller)?;
+        self.sweep_captures().await;
         let now = self.since_start();
-        let holder = Holder {
-            bus_name: caller.name.clone(),
-            uid: caller.uid,
-        };
-        let temporary = self.leases.lease(&device, now).is_none();
+        let holder = holder(&caller);
+        let lease = self.leases.lease(&device, now);
+        let temporary = lease.is_none();
+        if lease.is_none_or(|lease| lease.holder == holder) && self.captures.contains_key(&device) {
+            let text = "another capture runs on the device or is ending; wait for its end";
+            return Err(Error::new(Code::Busy, text));
+        }
         self.leases
-            .acquire(&device, holder, now, None)
+            .acquire(&device, holder.clone(), now, None)
             .map_err(|error| held(&error))?;
-        self.show_device(&device).await;
-        Ok(CaptureLease {
-            device,
-            caller,
+        let over = CancellationToken::new();
+        let hold = Hold::new(over.clone(), self.shop.station.clone());
+        let running = Running {
+            holder,
             temporary,
-        })
+            stop,
+            over,
+        };
+        self.captures.insert(device.clone(), running);
+        self.show_device(&device).await;
+        Ok(hold)
     }
 
-    pub(super) async fn capture_over(&mut self, lease: CaptureLease) {
-        if lease.temporary {
-            // It may have ended with its holder.
-            drop(
-                self.leases
-                    .release(&lease.device, &lease.caller.name, self.since_start()),
-            );
-            self.show_device(&lease.device).await;
+    /// Ends the leases of captures that are over.
+    pub(super) async fn sweep_captures(&mut self) {
+        let over: Vec<_> = self
+            .captures
+            .extract_if(|_, running| running.over.is_cancelled())
+            .collect();
+        for (device, running) in over {
+            if running.temporary {
+                // It may have ended with its holder.
+                let name = &running.holder.bus_name;
+                drop(self.leases.release(&device, name, self.since_start()));
+                self.show_device(&device).await;
+            }
         }
     }
 
@@ -112,6 +146,13 @@ impl Station {
         if let Err(error) = self.shop.service.show_device(view).await {
             tracing::warn!(%error, "a device could not be shown on the bus");
         }
+    }
+}
+
+fn holder(caller: &Caller) -> Holder {
+    Holder {
+        bus_name: caller.name.clone(),
+        uid: caller.uid,
     }
 }
 

@@ -1,19 +1,23 @@
 //! What hostd, the courier and CERT tell.
 
 use jiff::Timestamp;
-use recueil_dossier::{DemandeNumber, Event, State};
+use recueil_dossier::{DemandeNumber, DossierId, Event, State};
 use recueil_store::{Filter, Stamp, Store};
-use recueil_wire::courier::{DemandeStatus, Stage};
-use recueil_wire::devices::{DeviceState, Notice};
+use recueil_wire::courier::{self, DemandeStatus, Stage};
+use recueil_wire::devices::{Answer, Notice};
 
 use super::Station;
 use crate::courier::CourierNews;
 use crate::dossier::News;
 use crate::link::LinkEvent;
 use crate::receipts;
+use crate::shop::Internal;
+use crate::storage::all;
 
 /// Demandes asked for in one call.
 const STATUSES_MAX: usize = 100;
+/// Parcels whose progress is remembered; the courier tells it of more only by mistake.
+const PROGRESS_MAX: usize = 1000;
 /// States in which CERT may have news.
 const FOLLOWED: [State; 5] = [
     State::Ingested,
@@ -24,26 +28,22 @@ const FOLLOWED: [State; 5] = [
 ];
 
 impl Station {
-    pub(super) async fn hear_hostd(&mut self, event: LinkEvent<Notice>) {
+    pub(super) async fn hear_hostd(&mut self, event: LinkEvent<Notice, Answer>) {
         match event {
-            LinkEvent::Up => match self.shop.capture.devices.refresh().await {
-                Ok((devices, plugins)) => {
-                    self.hostd_up = true;
-                    self.plugins = plugins;
-                    for device in devices {
-                        self.show_device(&device.id).await;
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "the device service does not list its devices"),
-            },
+            LinkEvent::Up => {}
+            LinkEvent::Greeted(Answer::Devices { devices, plugins }) => {
+                self.hostd_up = true;
+                self.plugins = plugins;
+                self.shop.capture.devices.learn_all(devices);
+                self.show_all_devices().await;
+            }
+            LinkEvent::Greeted(Answer::Done) => {
+                tracing::warn!("the device service does not list its devices; it is of another release");
+            }
             LinkEvent::Down => {
                 self.hostd_up = false;
-                let devices = self.shop.capture.devices.all();
                 self.shop.capture.devices.lost();
-                for mut device in devices {
-                    device.state = DeviceState::Absent;
-                    self.show(&device).await;
-                }
+                self.show_all_devices().await;
             }
             LinkEvent::News(notice) => {
                 let changed = match &notice {
@@ -54,17 +54,36 @@ impl Station {
                 self.shop.capture.devices.learn(notice);
                 if let Some(id) = changed {
                     self.show_device(&id).await;
+                    self.forget_absent().await;
                 }
             }
         }
     }
 
-    pub(super) async fn hear_courier(&mut self, event: LinkEvent<CourierNews>) {
+    async fn show_all_devices(&self) {
+        for device in self.shop.capture.devices.all() {
+            self.show(&device).await;
+        }
+    }
+
+    /// Readers that come with ever new serial numbers do not fill the memory.
+    async fn forget_absent(&self) {
+        let now = self.since_start();
+        let held = |id: &str| self.leases.lease(id, now).is_some();
+        while let Some(id) = self.shop.capture.devices.forget(held) {
+            if let Err(error) = self.shop.service.withdraw_device(&id).await {
+                tracing::warn!(%error, "a device could not be taken off the bus");
+            }
+        }
+    }
+
+    pub(super) async fn hear_courier(&mut self, event: LinkEvent<CourierNews, courier::Answer>) {
         match event {
             LinkEvent::Up => {
                 self.courier_up = true;
                 self.collect_receipts().await;
             }
+            LinkEvent::Greeted(_) => {}
             LinkEvent::Down => self.courier_up = false,
             LinkEvent::News(CourierNews::Receipt) => self.collect_receipts().await,
             LinkEvent::News(CourierNews::Progress(progress)) => {
@@ -75,7 +94,7 @@ impl Station {
                 self.tell(id, News::Sent(progress.sent, progress.total));
                 if progress.stage == Stage::Ended {
                     self.progress.remove(&id);
-                } else {
+                } else if self.progress.len() < PROGRESS_MAX || self.progress.contains_key(&id) {
                     self.progress.insert(id, progress);
                 }
             }
@@ -83,7 +102,7 @@ impl Station {
     }
 
     /// Moves a dossier where the table allows it; what it does not allow changes nothing.
-    async fn apply(&self, id: recueil_dossier::DossierId, event: Event) {
+    async fn apply(&self, id: DossierId, event: Event) {
         let stamp = Stamp::station(Timestamp::now());
         let moved = self.shop.storage.run(move |store| {
             let allowed = recueil_dossier::next(store.state(id)?, event).is_ok();
@@ -102,7 +121,8 @@ impl Station {
         let Some(keys) = self.shop.keys.clone() else {
             return;
         };
-        let changed = receipts::collect(&self.settings.receipts_dir, &keys, &self.shop.storage).await;
+        let dir = &self.settings.receipts_dir;
+        let changed = receipts::collect(dir, &keys, &self.shop.storage, &mut self.refused_receipts).await;
         if changed.is_empty() {
             return;
         }
@@ -112,67 +132,54 @@ impl Station {
         self.ask_statuses().await;
     }
 
-    /// Asks CERT where the demandes stand, and moves their dossiers.
+    /// Asks CERT where all demandes stand, and moves their dossiers. One round at a time.
     pub(super) async fn ask_statuses(&mut self) {
-        let followed = self.shop.storage.run(followed).await.unwrap_or_default();
-        if followed.is_empty() || !self.courier_up {
+        if !self.courier_up || self.statuses.as_ref().is_some_and(|round| !round.is_finished()) {
             return;
         }
-        let (courier, storage, desks) = (
+        let (courier, storage, station) = (
             self.shop.courier.clone(),
             self.shop.storage.clone(),
-            self.news_of_desks(),
+            self.shop.station.clone(),
         );
-        // On its own: a slow CERT holds nobody up.
-        tokio::spawn(async move {
-            let Ok(statuses) = courier.statuses(followed).await else {
-                return;
-            };
-            let moved = storage
-                .run(move |store| follow(store, &statuses))
-                .await
-                .unwrap_or_default();
-            for id in moved {
-                if let Some(news) = desks
-                    .iter()
-                    .find_map(|(desk, news)| (*desk == id).then_some(news))
-                {
-                    drop(news.try_send(News::Changed));
+        let stop = self.stop.clone();
+        let round = async move {
+            let followed = storage.run(followed).await.unwrap_or_default();
+            for demandes in followed.chunks(STATUSES_MAX) {
+                let Ok(statuses) = courier.statuses(demandes.to_vec()).await else {
+                    return;
+                };
+                let moved = storage.run(move |store| follow(store, &statuses)).await;
+                for id in moved.unwrap_or_default() {
+                    // By the station, which knows who took the dossier into use since the round began.
+                    drop(station.send(Internal::Moved(id)).await);
                 }
             }
-        });
-    }
-
-    fn news_of_desks(&self) -> Vec<(recueil_dossier::DossierId, tokio::sync::mpsc::Sender<News>)> {
-        self.desks
-            .iter()
-            .map(|(id, desk)| (*id, desk.news.clone()))
-            .collect()
+        };
+        // On its own: a slow CERT holds nobody up.
+        self.statuses = Some(tokio::spawn(async move {
+            stop.run_until_cancelled(round).await;
+        }));
     }
 }
 
+/// All demandes of which CERT may have news.
 fn followed(store: &mut Store) -> Result<Vec<DemandeNumber>, recueil_store::Error> {
     let filter = Filter {
         states: FOLLOWED.to_vec(),
         ..Filter::default()
     };
-    let mut demandes: Vec<_> = store
-        .list(&filter, None, 200)?
-        .entries
+    let mut demandes: Vec<_> = all(store, &filter)?
         .into_iter()
         .filter_map(|entry| entry.demande)
         .collect();
     demandes.sort();
     demandes.dedup();
-    demandes.truncate(STATUSES_MAX);
     Ok(demandes)
 }
 
 /// Every dossier of each demande, deposit and hand-over alike, goes where CERT says it stands.
-fn follow(
-    store: &mut Store,
-    statuses: &[DemandeStatus],
-) -> Result<Vec<recueil_dossier::DossierId>, recueil_store::Error> {
+fn follow(store: &mut Store, statuses: &[DemandeStatus]) -> Result<Vec<DossierId>, recueil_store::Error> {
     let mut moved = Vec::new();
     for DemandeStatus { demande, status } in statuses {
         let Some(event) = State::event_of_cert_status(status) else {
@@ -183,7 +190,7 @@ fn follow(
             states: FOLLOWED.to_vec(),
             ..Filter::default()
         };
-        for entry in store.list(&filter, None, 200)?.entries {
+        for entry in all(store, &filter)? {
             if recueil_dossier::next(entry.state, event).is_ok() {
                 store.apply(entry.id, event, &Stamp::station(Timestamp::now()))?;
                 moved.push(entry.id);
