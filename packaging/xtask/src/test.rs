@@ -30,8 +30,9 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         "-D",
         "warnings",
     ]))?;
-    // Stories start the programs themselves, so all are built first.
-    succeed(&mut cargo(&["build", "--workspace"]))?;
+    // Stories start the programs themselves, so all are built first, with the features that tests ask for: else
+    // every dependency would be built twice.
+    succeed(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
     let tested = succeed(cargo(&["nextest", "run", "--workspace"]).args(arguments));
     let told = slowest();
     let documented = succeed(&mut cargo(&["test", "--workspace", "--doc", "--quiet"]));
