@@ -348,14 +348,13 @@ impl Dossier {
         }
     }
 
-    /// Answers a change, and shows it to the holder.
+    /// Shows a change to the holder, and answers it: whoever has the answer reads properties that agree.
     async fn answer<T>(&self, reply: Reply<T>, done: Result<T, Error>) {
-        let changed = done.is_ok();
-        // A caller that is gone is no error.
-        drop(reply.send(done));
-        if changed {
+        if done.is_ok() {
             self.show().await;
         }
+        // A caller that is gone is no error.
+        drop(reply.send(done));
     }
 
     /// Brings the properties up to date and tells the holder.
