@@ -1,20 +1,22 @@
 //! What can be done with a draft. Every change is durable before it is answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
 use jiff::Timestamp;
 use recueil_bus::{Caller, Code, DestructionView, Error, Field, ItemView, MissingView, Published, StepView};
 use recueil_dossier::{
     AgentId, Content, Decision, Destruction, Draft, FieldError, FieldSource, FingerPosition, ItemName,
-    MissingReason, PreDemandeNumber, Step, StepKind,
+    MissingReason, PreDemandeNumber,
 };
 use recueil_store::{Ending, Stamp};
 use recueil_wire::devices::DeviceState;
 
+use super::change::{drop_prints, is_print, kept_by};
+use super::subject::subject;
 use super::view::{item_view, step_view};
 use super::{Dossier, Open};
-use crate::capture::{self, Gift, Order, Scan, Subject};
+use crate::capture::{self, Gift, Order};
 use crate::shop::new_path;
 
 /// What a client wants captured.
@@ -117,27 +119,29 @@ impl Dossier {
     pub(super) async fn open_item(&self, name: ItemName) -> Result<(OwnedFd, ItemView), Error> {
         let record = self.draft()?.draft.items.get(&name);
         let view = item_view(record.ok_or_else(|| unknown_item(&name))?);
-        let id = self.id;
-        let item = self
-            .shop
-            .storage
-            .run(move |store| store.load_item(id, &name))
-            .await?;
-        let memory = recueil_wire::sealed_memory("recueil-item", &item.payload)
-            .map_err(|error| Error::new(Code::Storage, format!("memory for the item: {error}")))?;
-        tracing::info!(uid = self.holder.uid, item = %item.record.name, "an item was given to a client");
+        let (id, stamp) = (self.id, self.stamp());
+        // What a client was given is outside our erasure, so the journal has it before he has.
+        let given = self.shop.storage.run(move |store| {
+            let item = store.load_item(id, &name)?;
+            store.record("item-shown", Some(id), &stamp)?;
+            Ok(item)
+        });
+        let item = given.await?;
+        let memory = recueil_wire::sealed_memory("recueil-item", &item.payload).map_err(|error| {
+            Error::new(
+                Code::TooMany,
+                format!("no memory for the item ({error}); close what you opened before"),
+            )
+        })?;
+        tracing::info!(dossier = %id, uid = self.holder.uid, item = %item.record.name, "an item was given to a client");
         Ok((memory, view))
     }
 
     pub(super) async fn remove_item(&mut self, name: &ItemName) -> Result<(), Error> {
         let mut draft = self.draft()?.draft.clone();
         let removed = draft.items.remove(name).ok_or_else(|| unknown_item(name))?;
-        if matches!(removed.content, Content::Fingerprint { .. }) {
-            // Half a selection is none: the hands must be presented again.
-            draft
-                .items
-                .retain(|_, item| !matches!(item.content, Content::Fingerprint { .. }));
-            draft.selection = None;
+        if is_print(&removed) {
+            drop_prints(&mut draft);
         }
         self.save(draft).await
     }
@@ -147,11 +151,19 @@ impl Dossier {
         position: FingerPosition,
         reason: Option<MissingReason>,
     ) -> Result<(), Error> {
+        self.while_nothing_is_captured()?;
         let mut draft = self.draft()?.draft.clone();
-        match reason {
+        let before = match reason {
             Some(reason) => draft.missing_fingers.insert(position, reason),
             None => draft.missing_fingers.remove(&position),
         };
+        if before == reason {
+            return Ok(());
+        }
+        if draft.selection.is_some() {
+            // It was made, and is explained, by what was missing then.
+            drop_prints(&mut draft);
+        }
         self.save(draft).await
     }
 
@@ -189,6 +201,7 @@ impl Dossier {
     /// Keeps the fields, papers and records that the new procedure knows, and names the rest.
     pub(super) async fn change_procedure(&mut self, id: &str) -> Result<Vec<String>, Error> {
         let procedure = self.shop.rules.procedure(id)?;
+        self.while_nothing_is_captured()?;
         let old = &self.draft()?.draft;
         if procedure.kind != old.kind {
             return Err(Error::new(
@@ -196,32 +209,7 @@ impl Dossier {
                 "the procedure is of another kind of dossier",
             ));
         }
-        let mut draft = old.clone();
-        draft.procedure = procedure.reference.clone();
-        let mut dropped = Vec::new();
-        for (name, field) in &old.fields {
-            let mut trial = Draft {
-                fields: BTreeMap::new(),
-                ..old.clone()
-            };
-            if trial.set_field(&procedure, name, &field.value).is_err() {
-                draft.fields.remove(name);
-                dropped.push(name.clone());
-            }
-        }
-        draft.items.retain(|name, item| {
-            let stays = match &item.content {
-                Content::Page { document, .. } => procedure.document(document).is_some(),
-                _ => procedure.step(&item.step).is_some(),
-            };
-            if !stays {
-                dropped.push(name.to_string());
-            }
-            stays
-        });
-        draft.decisions.retain(|decision| {
-            Draft::allows(&procedure, &decision.step, &decision.verdict, &decision.reason)
-        });
+        let (draft, dropped) = kept_by(&procedure, old);
         self.store(draft.clone()).await?;
         self.open = Some(Open { draft, procedure });
         Ok(dropped)
@@ -363,9 +351,7 @@ impl Dossier {
                 surplus,
             } => {
                 if selection.is_some() {
-                    draft
-                        .items
-                        .retain(|_, item| !matches!(item.content, Content::Fingerprint { .. }));
+                    drop_prints(&mut draft);
                     draft.selection = selection;
                 }
                 draft.surplus.extend(surplus);
@@ -415,81 +401,4 @@ impl Dossier {
 
 fn unknown_item(name: &ItemName) -> Error {
     Error::new(Code::UnknownItem, format!("the dossier has no item {name}"))
-}
-
-/// What a step captures.
-fn subject(
-    draft: &Draft,
-    step: &Step,
-    document: Option<&str>,
-    number: Option<u32>,
-) -> Result<Subject, Error> {
-    let not_captured = || {
-        Error::new(
-            Code::Unsupported,
-            format!("step {} is not captured by a device", step.id),
-        )
-    };
-    match &step.kind {
-        StepKind::Documents { scan_ppi, documents } => {
-            let Some(document) = document else {
-                return Err(Error::new(
-                    Code::InvalidArgument,
-                    "the option `document` says which paper is scanned",
-                ));
-            };
-            let rule = documents.iter().find(|rule| rule.id == document).ok_or_else(|| {
-                let known: Vec<_> = documents.iter().map(|rule| rule.id.as_str()).collect();
-                Error::new(
-                    Code::UnknownStep,
-                    format!("papers of this step are {}", known.join(", ")),
-                )
-            })?;
-            let pages = draft.items.values().filter_map(|item| match &item.content {
-                Content::Page { document, number } if *document == rule.id => Some(*number),
-                _ => None,
-            });
-            let taken: BTreeSet<u32> = pages.collect();
-            let free = || (1..=rule.pages_max).find(|number| !taken.contains(number));
-            let number = number.or_else(free).ok_or_else(|| {
-                let text = format!(
-                    "paper {} has {} pages at most; replace one",
-                    rule.id, rule.pages_max
-                );
-                Error::new(Code::TooMany, text)
-            })?;
-            let scan = Scan {
-                ppi: *scan_ppi,
-                area_mm: None,
-            };
-            Ok(Subject::Page {
-                scan,
-                document: rule.id.clone(),
-                number,
-            })
-        }
-        StepKind::Photo {
-            scan_ppi, area_mm, ..
-        } => Ok(Subject::Photo {
-            scan: Scan {
-                ppi: *scan_ppi,
-                area_mm: Some(*area_mm),
-            },
-        }),
-        StepKind::Signature {
-            scan_ppi, area_mm, ..
-        } => Ok(Subject::Signature {
-            scan: Scan {
-                ppi: *scan_ppi,
-                area_mm: Some(*area_mm),
-            },
-        }),
-        StepKind::Fingerprints(rule) => Ok(Subject::Hands {
-            rule: rule.clone(),
-            missing: draft.missing_fingers.clone(),
-        }),
-        StepKind::PreDemande { .. } | StepKind::Fields { .. } | StepKind::Decision { .. } => {
-            Err(not_captured())
-        }
-    }
 }

@@ -1,8 +1,10 @@
 //! One dossier in use: an actor that owns its draft, runs its captures, seals it and follows it.
 
 mod captures;
+mod change;
 mod draft;
 mod sealed;
+mod subject;
 mod view;
 
 use std::sync::Arc;

@@ -90,7 +90,14 @@ impl Dossier {
             ));
         }
         let id = self.id;
-        let recepisse = self.shop.storage.run(move |store| store.recepisse(id)).await?;
+        let recepisse = self.shop.storage.run(move |store| match store.entry(id)?.sealed {
+            Some(_) => store.recepisse(id).map(Some),
+            None => Ok(None),
+        });
+        let recepisse = recepisse.await?.ok_or_else(|| {
+            let text = "the draft was destroyed before it was sealed; open a new dossier";
+            Error::new(Code::WrongState, text)
+        })?;
         let demande = recepisse.demande.as_ref().map(ToString::to_string);
         let text = match (locale.starts_with("fr"), &demande) {
             (true, Some(demande)) => format!("Votre demande est enregistrée sous le numéro {demande}."),
