@@ -46,6 +46,8 @@ pub(crate) struct Recueild {
     pub(crate) status_poll_s: u64,
     #[serde(default = "one_minute")]
     pub(crate) steal_after_s: u64,
+    #[serde(default = "a_season")]
+    pub(crate) forget_after_days: u32,
     pub(crate) capture: capture::Config,
     #[serde(default)]
     pub(crate) keys: Option<keys::Config>,
@@ -76,6 +78,10 @@ fn one_minute() -> u64 {
     60
 }
 
+fn a_season() -> u32 {
+    90
+}
+
 impl Config {
     /// Reads the file.
     ///
@@ -88,6 +94,7 @@ impl Config {
 
     fn parse(text: &str) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+        file.recueild.capture.check()?;
         let station = match file.station.id.as_str() {
             "" => None,
             id => Some(
@@ -113,6 +120,20 @@ mod tests {
         let config = Config::parse(SHIPPED).unwrap();
         assert_eq!(config.station, None);
         assert_eq!(config.recueild.status_poll_s, 900);
+    }
+
+    #[test]
+    fn a_try_of_no_time_or_of_hours_is_refused() {
+        for (given, allowed) in [
+            (0, false),
+            (60, true),
+            (600, true),
+            (601, false),
+            (u32::MAX, false),
+        ] {
+            let text = SHIPPED.replace("#hand_s = 60", &format!("hand_s = {given}"));
+            assert_eq!(Config::parse(&text).is_ok(), allowed, "{given}");
+        }
     }
 
     #[test]

@@ -108,6 +108,7 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
             zone,
             status_poll: Duration::from_secs(settings.status_poll_s.max(1)),
             steal_after: Duration::from_secs(settings.steal_after_s),
+            forget_after: Duration::from_hours(u64::from(settings.forget_after_days) * 24),
         },
         stop.clone(),
     );

@@ -48,6 +48,33 @@ pub(crate) struct Config {
     pub(crate) preview_fps: u32,
 }
 
+impl Config {
+    /// What hostd would refuse at each capture is refused at start.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let limits = [
+            ("hand_s", self.hand_s, 1, TRY_MAX_S),
+            ("scan_s", self.scan_s, 1, TRY_MAX_S),
+            ("preview_fps", self.preview_fps, 0, FPS_MAX),
+        ];
+        for (name, value, least, most) in limits {
+            if !(least..=most).contains(&value) {
+                return Err(format!(
+                    "recueild.capture.{name} is {value}; {least} to {most} are allowed"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Longest try that hostd takes, seconds.
+const TRY_MAX_S: u32 = 600;
+/// Most previews a second.
+const FPS_MAX: u32 = 60;
+
 fn hand_s() -> u32 {
     60
 }

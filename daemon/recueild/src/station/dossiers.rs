@@ -216,6 +216,22 @@ impl Station {
         }
     }
 
+    /// Forgets dossiers that came to their end long ago; the journal stays.
+    pub(super) async fn forget_ended(&self) {
+        let now = Timestamp::now();
+        let Ok(before) = now.checked_sub(self.settings.forget_after) else {
+            return;
+        };
+        let forgotten = self
+            .shop
+            .storage
+            .run(move |store| store.forget_ended(before, &Stamp::station(now)));
+        let count = forgotten.await.map_or(0, |forgotten| forgotten.len());
+        if count > 0 {
+            tracing::info!(count, "dossiers that ended long ago were forgotten");
+        }
+    }
+
     /// Tells a dossier in use something; one that is busy looks at the store by the next news.
     pub(super) fn tell(&self, id: DossierId, news: News) {
         if let Some(desk) = self.desks.get(&id) {

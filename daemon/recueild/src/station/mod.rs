@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) status_poll: Duration,
     /// After this an announced take-over of a device succeeds.
     pub(crate) steal_after: Duration,
+    /// What has come to its end is forgotten after this.
+    pub(crate) forget_after: Duration,
 }
 
 /// What comes in.
@@ -130,6 +132,7 @@ impl Station {
         self.desks.retain(|_, desk| !desk.is_gone());
         self.sweep_captures().await;
         self.expire().await;
+        self.forget_ended().await;
     }
 
     async fn serve(&mut self, internal: Internal) {
