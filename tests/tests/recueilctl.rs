@@ -15,7 +15,8 @@ impl Shell<'_> {
     fn command(&self) -> anyhow::Result<Command> {
         let users = self.0.users();
         let mut command = users.command(users.client, &binary("recueilctl")?);
-        command.args(["--bus", self.0.bus_address()]).stdin(Stdio::null());
+        let global = ["--bus", self.0.bus_address(), "--agent", "agent.dupont"];
+        command.args(global).stdin(Stdio::null());
         Ok(command)
     }
 
@@ -96,7 +97,7 @@ fn session(station: &Station) -> anyhow::Result<()> {
     let shell = Shell(station);
     assert_eq!(shell.ok("status")?["station"], recueil_tests::STATION);
 
-    let opened = shell.ok("dossier open deposit/cni-adulte --agent agent.dupont")?;
+    let opened = shell.ok("dossier open deposit/cni-adulte")?;
     let id = text(&opened["dossier"]["id"])?;
     assert_eq!(opened["dossier"]["agent"], "agent.dupont");
 
@@ -174,7 +175,7 @@ fn session(station: &Station) -> anyhow::Result<()> {
     }
     hand_over(station, &shell, &demande)?;
     let followed = to_the_end.wait_with_output()?;
-    assert_eq!(followed.status.code(), Some(0));
+    assert_eq!(followed.status.code(), Some(0), "{followed:?}");
     assert_eq!(document(&followed)?["dossier"]["state"], "handed-over");
     Ok(())
 }
@@ -317,7 +318,7 @@ fn a_terminal_gets_one_line_of_progress_and_colour() -> anyhow::Result<()> {
     until_ready(&shell, "fingerprint")?;
     let users = station.users();
     let line = format!(
-        "{} --bus {} capture fingerprints last",
+        "{} --bus {} --agent agent.dupont capture fingerprints last",
         binary("recueilctl")?.display(),
         station.bus_address()
     );
@@ -351,7 +352,11 @@ fn ctrl_c_cancels_a_capture_and_the_next_one_works() -> anyhow::Result<()> {
         cert: false,
         ..Options::default()
     })?;
-    let shell = Shell(&station);
+    interrupted(&station).with_context(|| station.logs())
+}
+
+fn interrupted(station: &Station) -> anyhow::Result<()> {
+    let shell = Shell(station);
     until_ready(&shell, "fingerprint")?;
     shell.ok("dossier open deposit/cni-adulte")?;
 
@@ -364,6 +369,9 @@ fn ctrl_c_cancels_a_capture_and_the_next_one_works() -> anyhow::Result<()> {
             .is_ok_and(|line| line == "present the right four fingers")
     })
     .context("the capture gives guidance")??;
+    // The hand that never comes is this capture's, not the next one's.
+    let begun = json!({"command": "await", "device": "fp4", "until": "capturing", "timeout_ms": 25_000});
+    assert_eq!(station.hardware(&begun)?, json!({"ok": true}));
     interrupt(&child)?;
     let output = child.wait_with_output()?;
     assert_eq!(output.status.code(), Some(130));
