@@ -267,3 +267,133 @@ pub(crate) fn device_error(failure: &Failure) -> Error {
     }
     error
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    /// Devices of a hostd that is not there; to be used inside a runtime.
+    fn devices() -> Devices {
+        let (events, _nobody) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        stop.cancel();
+        Devices::new(Link::keep("/nonexistent".into(), events, stop))
+    }
+
+    fn device(id: &str) -> Device {
+        Device {
+            id: id.to_owned(),
+            state: DeviceState::Ready,
+            plugin: "fr.recueil.simulator".to_owned(),
+            plugin_version: "0.1.0".to_owned(),
+            identity: None,
+            capabilities: None,
+            confinement: None,
+            failure: None,
+        }
+    }
+
+    fn guidance(device: &str) -> Notice {
+        Notice::Progress {
+            device: device.to_owned(),
+            req: 1,
+            event: 8,
+            value: 0,
+            position: None,
+        }
+    }
+
+    fn captured(device: &str) -> Notice {
+        Notice::Captured {
+            device: device.to_owned(),
+            req: 1,
+            results: 1,
+            failure: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_busy_reader_takes_nothing_from_the_capture_beside_it() {
+        let devices = devices();
+        let (mut quiet, _busy) = (devices.listen("quiet"), devices.listen("busy"));
+        for _ in 0..10 * SESSION_NEWS {
+            devices.learn(guidance("busy"));
+        }
+        devices.learn(captured("quiet"));
+        assert!(matches!(
+            quiet.try_recv(),
+            Ok(SessionNews::Notice(Notice::Captured { .. }))
+        ));
+        assert!(quiet.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn guidance_leaves_room_for_the_end() {
+        let devices = devices();
+        let mut session = devices.listen("fp");
+        for _ in 0..10 * SESSION_NEWS {
+            devices.learn(guidance("fp"));
+        }
+        devices.learn(captured("fp"));
+        devices.lost();
+        let mut news = Vec::new();
+        while let Ok(one) = session.try_recv() {
+            news.push(one);
+        }
+        assert!(news.len() <= SESSION_NEWS);
+        assert!(matches!(
+            news[news.len() - 2..],
+            [SessionNews::Notice(Notice::Captured { .. }), SessionNews::Lost]
+        ));
+    }
+
+    #[tokio::test]
+    async fn what_hostd_lists_no_more_is_absent_and_not_forgotten() {
+        let devices = devices();
+        devices.learn_all(vec![device("fp"), device("camera")]);
+        devices.learn_all(vec![device("camera")]);
+        assert_eq!(devices.get("fp").unwrap().state, DeviceState::Absent);
+        assert_eq!(devices.get("camera").unwrap().state, DeviceState::Ready);
+        devices.lost();
+        assert_eq!(devices.get("camera").unwrap().state, DeviceState::Absent);
+    }
+
+    #[tokio::test]
+    async fn ever_new_devices_do_not_fill_the_memory() {
+        let devices = devices();
+        for number in 0..=KNOWN_MAX {
+            let id = format!("fp-{number:03}");
+            devices.learn(Notice::Device {
+                device: Box::new(device(&id)),
+            });
+            if number != 1 {
+                devices.learn(Notice::Gone { device: id });
+            }
+        }
+        assert_eq!(
+            devices.forget(|id| id == "fp-000").as_deref(),
+            Some("fp-002"),
+            "neither one that is leased nor one that is here"
+        );
+        assert_eq!(devices.forget(|_| false), None, "no more than needed");
+    }
+
+    #[test]
+    fn a_device_that_fails_says_what_to_do_and_what_its_vendor_said() {
+        let failure = Failure {
+            code: FailureCode::DeviceError,
+            text: "the device's cover is open: close it".to_owned(),
+            plugin: Some(recueil_wire::host::PluginFailure {
+                status: -16,
+                vendor_code: 42,
+                text: "E42".to_owned(),
+            }),
+        };
+        let error = device_error(&failure);
+        assert_eq!(error.code, Code::DeviceTrouble);
+        assert!(error.text.contains("close it"));
+        assert_eq!(error.details["vendor-code"], "42");
+    }
+}

@@ -187,3 +187,98 @@ fn clock() -> Clock {
         Clock::Unsynchronised
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) const STATION: &str = "TEST-1";
+
+    /// A station enrolled at a CERT of its own; `dir` becomes CERT's folder.
+    pub(crate) fn enrolled(dir: &Path) -> Config {
+        recueil_cert::init(dir, STATION, recueil_cert::VALIDITY_DAYS).unwrap();
+        let station = dir.join("station");
+        Config {
+            seal_key: station.join("seal.key"),
+            seal_certificate: station.join("seal.crt"),
+            encryption_key: station.join("encryption.key"),
+            encryption_certificate: station.join("encryption.crt"),
+            cert_roots: vec![station.join("trust/cert-root.crt")],
+            recipients: vec![
+                station.join("trust/cert-encryption.crt"),
+                station.join("trust/escrow.crt"),
+            ],
+            receipt_roots: vec![station.join("trust/receipt-root.crt")],
+            receipt_usage: receipt_usage(),
+        }
+    }
+
+    fn refused(config: &Config) -> String {
+        match Keys::load(config, STATION.parse().unwrap()) {
+            Ok(_) => panic!("these keys are of no use"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_keys_of_an_enrolment_are_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = enrolled(&folder.path().join("cert"));
+        let keys = Keys::load(&config, STATION.parse().unwrap()).unwrap();
+        assert_eq!(keys.station().to_string(), STATION);
+        let days = keys.seal_certificate_days(Timestamp::now());
+        assert!(
+            (1..=i64::from(recueil_cert::VALIDITY_DAYS)).contains(&days),
+            "{days}"
+        );
+    }
+
+    #[test]
+    fn the_file_that_is_wrong_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = enrolled(&folder.path().join("cert"));
+        let nowhere = folder.path().join("nowhere.pem");
+        for wrong in [
+            Config {
+                seal_key: nowhere.clone(),
+                ..config.clone()
+            },
+            Config {
+                recipients: vec![config.recipients[0].clone(), nowhere.clone()],
+                ..config.clone()
+            },
+            Config {
+                receipt_roots: vec![nowhere.clone()],
+                ..config.clone()
+            },
+        ] {
+            assert!(refused(&wrong).contains("nowhere.pem"), "{}", refused(&wrong));
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_not_its_certificates_is_refused_and_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = enrolled(&folder.path().join("cert"));
+        let key = std::fs::read_to_string(&config.encryption_key).unwrap();
+        let other = refused(&Config {
+            seal_key: config.encryption_key.clone(),
+            ..config.clone()
+        });
+        assert!(other.contains("encryption.key"), "{other}");
+        assert!(!other.contains(key.lines().nth(1).unwrap()));
+        let certificate = refused(&Config {
+            seal_key: config.seal_certificate.clone(),
+            ..config.clone()
+        });
+        assert!(
+            certificate.contains("no PEM file of the kind needed"),
+            "{certificate}"
+        );
+        let usage = refused(&Config {
+            receipt_usage: "receipts".to_owned(),
+            ..config
+        });
+        assert!(usage.contains("receipt-root.crt"), "{usage}");
+    }
+}

@@ -203,3 +203,235 @@ async fn converse<C: Conversation>(
     }
     outcome
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use recueil_wire::Listener;
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// A conversation whose answers must come within so many milliseconds.
+    struct Talk<const ANSWER_MAX_MS: u64>;
+
+    #[derive(Serialize, Deserialize)]
+    struct Said {
+        id: u64,
+        call: String,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    enum Heard {
+        Answer(u64, String),
+        Refusal(u64, String),
+        News(String),
+    }
+
+    impl<const ANSWER_MAX_MS: u64> Conversation for Talk<ANSWER_MAX_MS> {
+        type Request = Said;
+        type Call = String;
+        type Message = Heard;
+        type Answer = String;
+        type Failure = String;
+        type News = String;
+
+        const ANSWER_MAX: Duration = Duration::from_millis(ANSWER_MAX_MS);
+
+        fn greeting() -> Option<String> {
+            Some("hello".to_owned())
+        }
+
+        fn request(id: u64, call: String) -> Said {
+            Said { id, call }
+        }
+
+        fn sort(message: Heard) -> Sorted<String, String, String> {
+            match message {
+                Heard::Answer(id, answer) => Sorted::Reply(id, Ok(answer)),
+                Heard::Refusal(id, why) => Sorted::Reply(id, Err(why)),
+                Heard::News(news) => Sorted::News(news),
+            }
+        }
+    }
+
+    type Patient = Talk<60_000>;
+
+    /// The other service, and what the link tells its owner.
+    struct Scene<C: Conversation> {
+        folder: tempfile::TempDir,
+        listener: Option<Listener>,
+        link: Link<C>,
+        events: mpsc::Receiver<Event<C>>,
+        _stop: tokio_util::sync::DropGuard,
+    }
+
+    impl<C: Conversation<News = String, Answer = String>> Scene<C> {
+        fn begin() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("socket");
+            let listener = Listener::bind(&path, 0o600).unwrap();
+            let stop = CancellationToken::new();
+            let (sender, events) = mpsc::channel(4);
+            let link = Link::keep(path, sender, stop.clone());
+            Self {
+                folder,
+                listener: Some(listener),
+                link,
+                events,
+                _stop: stop.drop_guard(),
+            }
+        }
+
+        /// The next connection, after its greeting.
+        async fn accept(&mut self) -> AsyncSocket {
+            let socket = self.listener.as_ref().unwrap().accept(|_| true).await.unwrap();
+            let said = next(&socket).await;
+            assert_eq!((said.id, said.call.as_str()), (0, "hello"));
+            assert_eq!(self.event().await, "up");
+            socket
+        }
+
+        async fn event(&mut self) -> String {
+            match self.events.recv().await.unwrap() {
+                LinkEvent::Up => "up".to_owned(),
+                LinkEvent::Down => "down".to_owned(),
+                LinkEvent::Greeted(answer) => format!("greeted: {answer}"),
+                LinkEvent::News(news) => format!("news: {news}"),
+            }
+        }
+
+        fn ask(&self, call: &str) -> tokio::task::JoinHandle<Answered<C>>
+        where
+            C: Conversation<Call = String, Failure: Send>,
+        {
+            let (link, call) = (self.link.clone(), call.to_owned());
+            tokio::spawn(async move { link.call(call).await })
+        }
+    }
+
+    async fn next(socket: &AsyncSocket) -> Said {
+        socket.recv::<Said>().await.unwrap().message
+    }
+
+    async fn say(socket: &AsyncSocket, heard: Heard) {
+        socket.send(&heard, &[]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn each_answer_finds_its_call_whatever_their_order() {
+        let mut scene = Scene::<Patient>::begin();
+        let socket = scene.accept().await;
+        let one = scene.ask("one");
+        let first = next(&socket).await;
+        let two = scene.ask("two");
+        let second = next(&socket).await;
+        assert_eq!((first.call.as_str(), second.call.as_str()), ("one", "two"));
+        say(&socket, Heard::Answer(999, "nobody asked".into())).await;
+        say(&socket, Heard::Refusal(second.id, "no".into())).await;
+        let (pipe, _other) = rustix::pipe::pipe().unwrap();
+        let answer = Heard::Answer(first.id, "yes".into());
+        socket.send(&answer, &[pipe.as_fd()]).await.unwrap();
+        let (answer, fds) = one.await.unwrap().unwrap();
+        assert_eq!((answer.as_str(), fds.len()), ("yes", 1));
+        assert!(matches!(two.await.unwrap(), Err(CallError::Refused(why)) if why == "no"));
+    }
+
+    #[tokio::test]
+    async fn the_answer_to_the_greeting_comes_in_its_place_among_the_news() {
+        let mut scene = Scene::<Patient>::begin();
+        let socket = scene.accept().await;
+        // More than the owner's queue takes, before and after: nobody waits for the answer alone.
+        for _ in 0..8 {
+            say(&socket, Heard::News("before".into())).await;
+        }
+        say(&socket, Heard::Answer(0, "all of it".into())).await;
+        say(&socket, Heard::News("after".into())).await;
+        for _ in 0..8 {
+            assert_eq!(scene.event().await, "news: before");
+        }
+        assert_eq!(scene.event().await, "greeted: all of it");
+        assert_eq!(scene.event().await, "news: after");
+    }
+
+    #[tokio::test]
+    async fn a_lost_service_leaves_no_call_waiting_and_is_found_again() {
+        let mut scene = Scene::<Patient>::begin();
+        let socket = scene.accept().await;
+        let waiting = scene.ask("unanswered");
+        next(&socket).await;
+        drop(socket);
+        assert!(matches!(waiting.await.unwrap(), Err(CallError::Down)));
+        assert_eq!(scene.event().await, "down");
+        let socket = scene.accept().await;
+        let again = scene.ask("again");
+        let said = next(&socket).await;
+        say(&socket, Heard::Answer(said.id, "here".into())).await;
+        assert_eq!(again.await.unwrap().unwrap().0, "here");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_message_ends_the_connection() {
+        let mut scene = Scene::<Patient>::begin();
+        let socket = scene.accept().await;
+        socket.send(&"gibberish", &[]).await.unwrap();
+        assert_eq!(scene.event().await, "down");
+        scene.accept().await;
+    }
+
+    #[tokio::test]
+    async fn calls_to_a_service_that_is_not_there_are_refused() {
+        let mut scene = Scene::<Patient>::begin();
+        let socket = scene.accept().await;
+        scene.listener = None;
+        std::fs::remove_file(scene.folder.path().join("socket")).unwrap();
+        drop(socket);
+        assert_eq!(scene.event().await, "down");
+        assert!(matches!(
+            scene.link.call("anybody".into()).await,
+            Err(CallError::Down)
+        ));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_come_is_not_waited_for_for_ever() {
+        let mut scene = Scene::<Talk<50>>::begin();
+        let socket = scene.accept().await;
+        let silence = scene.ask("silence");
+        let said = next(&socket).await;
+        assert!(matches!(silence.await.unwrap(), Err(CallError::Down)));
+        // Late, it disturbs nobody.
+        say(&socket, Heard::Answer(said.id, "late".into())).await;
+        say(&socket, Heard::News("still talking".into())).await;
+        assert_eq!(scene.event().await, "news: still talking");
+    }
+
+    #[tokio::test]
+    async fn calls_that_wait_for_answers_are_bounded() {
+        let mut scene = Scene::<Patient>::begin();
+        let socket = scene.accept().await;
+        let calls: Vec<_> = (0..PENDING_MAX + 10)
+            .map(|number| scene.ask(&number.to_string()))
+            .collect();
+        let mut said = Vec::new();
+        for _ in 0..PENDING_MAX {
+            said.push(next(&socket).await);
+        }
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        let mut peeked = [0; 1];
+        let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
+        assert_eq!(
+            rustix::net::recv(socket.as_fd(), &mut peeked, flags).unwrap_err(),
+            rustix::io::Errno::AGAIN,
+            "no more is sent than may wait"
+        );
+        say(&socket, Heard::Answer(said[0].id, "first".into())).await;
+        next(&socket).await;
+        for call in calls {
+            call.abort();
+        }
+    }
+}

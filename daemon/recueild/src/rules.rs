@@ -125,14 +125,42 @@ fn chain(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_rules_shipped_are_read() {
+    fn shipped() -> Config {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
-        let config = Config {
+        Config {
             procedures_dir: root.join("procedures"),
             profiles_dir: root.join("profiles"),
+        }
+    }
+
+    /// The rules shipped, where they may be changed.
+    fn copied(folder: &Path) -> Config {
+        let config = Config {
+            procedures_dir: folder.join("procedures"),
+            profiles_dir: folder.join("profiles"),
         };
-        let rules = Rules::load(&config).unwrap();
+        for (from, to) in [
+            (shipped().procedures_dir, &config.procedures_dir),
+            (shipped().profiles_dir, &config.profiles_dir),
+        ] {
+            std::fs::create_dir(to).unwrap();
+            for (path, text) in files(&from).unwrap() {
+                std::fs::write(to.join(path.file_name().unwrap()), text).unwrap();
+            }
+        }
+        config
+    }
+
+    fn refused(config: &Config) -> String {
+        match Rules::load(config) {
+            Ok(_) => panic!("these rules are wrong"),
+            Err(text) => text,
+        }
+    }
+
+    #[test]
+    fn the_rules_shipped_are_read() {
+        let rules = Rules::load(&shipped()).unwrap();
         let procedure = rules.procedure("cni-adulte").unwrap();
         assert!(rules.profile(&procedure).is_ok());
         assert!(
@@ -142,5 +170,50 @@ mod tests {
                 .text
                 .contains("remise-cni")
         );
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_is_named_with_what_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = copied(folder.path());
+        std::fs::write(config.procedures_dir.join("README"), "not a rule").unwrap();
+        Rules::load(&config).unwrap();
+        let broken = config.procedures_dir.join("broken.toml");
+        std::fs::write(&broken, "id = \"broken\"\nidd = 1\n").unwrap();
+        assert!(refused(&config).contains("broken.toml"));
+        std::fs::write(&broken, " ".repeat(300 << 10)).unwrap();
+        assert!(refused(&config).contains("larger than 256 KiB"));
+    }
+
+    #[test]
+    fn a_procedure_without_its_profile_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = copied(folder.path());
+        for (path, _) in files(&config.profiles_dir).unwrap() {
+            std::fs::remove_file(path).unwrap();
+        }
+        assert!(refused(&config).contains("there is no profile"));
+    }
+
+    #[test]
+    fn a_draft_is_not_sealed_by_rules_that_changed_under_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = copied(folder.path());
+        let rules = Rules::load(&config).unwrap();
+        let opening = recueil_dossier::Opening {
+            id: recueil_dossier::DossierId::new(jiff::Timestamp::UNIX_EPOCH, [1; 10]),
+            owner_uid: 1000,
+            agent: "agent.dupont".parse().unwrap(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            expires_at: jiff::Timestamp::UNIX_EPOCH,
+            demande: None,
+        };
+        let draft = Draft::open(&rules.procedure("cni-adulte").unwrap(), opening);
+        assert!(rules.of(&draft).is_ok());
+        let path = config.procedures_dir.join("cni-adulte.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{text}# changed\n")).unwrap();
+        let changed = Rules::load(&config).unwrap().of(&draft).map(drop).unwrap_err();
+        assert!(changed.text.contains("ChangeProcedure"));
     }
 }

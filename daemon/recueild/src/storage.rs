@@ -116,3 +116,122 @@ fn store_error(error: &recueil_store::Error) -> Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use recueil_dossier::{DossierId, Draft, Kind, Opening, Procedure};
+    use recueil_store::{Config, Stamp, StorageKey};
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    struct Disk {
+        storage: Storage,
+        fatal: CancellationToken,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Disk {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let config = Config {
+                state_dir: folder.path().join("state"),
+                ready_dir: folder.path().join("ready"),
+            };
+            let key = StorageKey::new(&Zeroizing::new([7; 32]));
+            let store = Store::open(&config, key, Timestamp::now()).unwrap();
+            let fatal = CancellationToken::new();
+            let storage = Storage::start(store, fatal.clone()).unwrap();
+            Self {
+                storage,
+                fatal,
+                _folder: folder,
+            }
+        }
+
+        async fn fails(&self, error: recueil_store::Error) -> Error {
+            self.storage
+                .run::<()>(move |_store| Err(error))
+                .await
+                .unwrap_err()
+        }
+    }
+
+    fn draft(number: u8) -> Draft {
+        let rules = include_str!("../../../config/procedures/cni-adulte.toml");
+        let opening = Opening {
+            id: DossierId::new(Timestamp::UNIX_EPOCH, [number; 10]),
+            owner_uid: 1000,
+            agent: "agent.dupont".parse().unwrap(),
+            at: Timestamp::UNIX_EPOCH,
+            expires_at: Timestamp::UNIX_EPOCH,
+            demande: None,
+        };
+        Draft::open(&Procedure::parse(rules).unwrap(), opening)
+    }
+
+    #[tokio::test]
+    async fn a_step_is_answered_with_what_it_gave() {
+        let disk = Disk::new();
+        let drafts = disk.storage.run(|store| Ok(store.drafts()?.len())).await.unwrap();
+        assert_eq!(drafts, 0);
+        assert!(!disk.fatal.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_cannot_keep_what_it_was_given_ends_the_service() {
+        for error in [
+            recueil_store::Error::Durability {
+                what: "a test",
+                source: "no".into(),
+            },
+            recueil_store::Error::Corrupt {
+                what: "a test".into(),
+            },
+        ] {
+            let disk = Disk::new();
+            assert_eq!(disk.fails(error).await.code, Code::Storage);
+            assert!(disk.fatal.is_cancelled());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_disk_refuses_without_harm_ends_nothing_and_has_its_own_name() {
+        let disk = Disk::new();
+        let id = draft(1).id;
+        for (error, code) in [
+            (recueil_store::Error::Unknown(id), Code::UnknownDossier),
+            (recueil_store::Error::NoDraft(id), Code::UnknownDossier),
+            (recueil_store::Error::TokenReused, Code::InvalidArgument),
+            (recueil_store::Error::Full, Code::Storage),
+        ] {
+            assert_eq!(disk.fails(error).await.code, code);
+        }
+        assert!(!disk.fatal.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_store_that_ends_by_a_mistake_ends_the_service() {
+        let disk = Disk::new();
+        let died = disk.storage.run::<()>(|_store| panic!("a mistake")).await;
+        assert_eq!(died.unwrap_err().code, Code::Storage);
+        disk.fatal.cancelled().await;
+    }
+
+    #[tokio::test]
+    async fn more_than_a_page_is_read_whole() {
+        let disk = Disk::new();
+        let listed = disk.storage.run(|store| {
+            for number in 0..=200 {
+                store.create_draft(&draft(number), &Stamp::station(Timestamp::UNIX_EPOCH))?;
+            }
+            all(store, &Filter::default())
+        });
+        let listed = listed.await.unwrap();
+        assert_eq!(listed.len(), 201);
+        assert!(listed.iter().all(|entry| entry.kind == Kind::Deposit));
+        let ids: std::collections::BTreeSet<_> = listed.iter().map(|entry| entry.id).collect();
+        assert_eq!(ids.len(), 201, "each once");
+    }
+}

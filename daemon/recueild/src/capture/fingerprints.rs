@@ -280,3 +280,69 @@ fn described(finger: &Finger, req: u64, threshold: u8) -> BTreeMap<String, Strin
     .map(|(key, value)| (key.to_owned(), value))
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use recueil_dossier::Bounds;
+
+    use super::*;
+
+    fn position(code: u8) -> FingerPosition {
+        FingerPosition::try_from(code).unwrap()
+    }
+
+    fn fingers(of: &[(u8, u8)]) -> Vec<Finger> {
+        let finger = |(code, quality): &(u8, u8)| Finger {
+            position: position(*code),
+            bounds: Bounds {
+                x: 0,
+                y: 0,
+                width: 1,
+                height: 1,
+            },
+            angle_milli_deg: 0,
+            quality: *quality,
+        };
+        of.iter().map(finger).collect()
+    }
+
+    #[test]
+    fn the_better_hand_has_the_better_index_then_middle_ring_and_little() {
+        let best = rank(&fingers(&[(2, 50), (3, 10), (4, 10), (5, 10)]));
+        assert!(best > rank(&fingers(&[(2, 49), (3, 90), (4, 90), (5, 90)])));
+        assert!(best < rank(&fingers(&[(2, 50), (3, 11), (4, 0), (5, 0)])));
+        assert_eq!(
+            best,
+            rank(&fingers(&[(5, 10), (4, 10), (3, 10), (2, 50)])),
+            "whatever their order"
+        );
+        assert!(best > rank(&[]));
+    }
+
+    #[test]
+    fn only_the_fingers_that_were_asked_for_are_taken() {
+        let right = FingerPosition::RIGHT_SLAP;
+        let nobody = Missing::new();
+        let good = [(2, 1), (3, 100), (4, 50), (5, 0)];
+        check_fingers(&fingers(&good), right, &nobody).unwrap();
+        for bad in [
+            &[][..],
+            &good[..3],
+            &[(7, 1), (8, 1), (9, 1), (10, 1)],
+            &[(2, 1), (3, 1), (4, 1), (4, 1)],
+            &[(2, 1), (3, 1), (4, 1), (5, 1), (7, 1)],
+            &[(2, 101), (3, 1), (4, 1), (5, 1)],
+        ] {
+            let refused = check_fingers(&fingers(bad), right, &nobody).unwrap_err();
+            assert_eq!(refused.code, Code::AnalyserEnded, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_declared_finger_is_not_to_come() {
+        let missing = Missing::from([(position(3), MissingReason::Bandaged)]);
+        let right = FingerPosition::RIGHT_SLAP;
+        check_fingers(&fingers(&[(2, 1), (4, 1), (5, 1)]), right, &missing).unwrap();
+        check_fingers(&fingers(&[(2, 1), (3, 1), (4, 1), (5, 1)]), right, &missing).unwrap_err();
+    }
+}
