@@ -103,7 +103,7 @@ fn session(station: &Station) -> anyhow::Result<()> {
 
     lay(
         station,
-        json!({"kind": "page", "title": "Récapitulatif", "code": "https://predemande.example/?n=VALID12345"}),
+        &json!({"kind": "page", "title": "Récapitulatif", "code": "https://predemande.example/?n=VALID12345"}),
     )?;
     let number = text(&shell.ok(&format!("scan {id} recapitulatif"))?["pre-demande"])?;
     let fetched = shell.ok(&format!("dossier fetch {id} {number}"))?;
@@ -113,11 +113,11 @@ fn session(station: &Station) -> anyhow::Result<()> {
     );
 
     shell.ok("dossier set last motif premiere-demande")?;
-    lay(station, json!({"kind": "page", "title": "Facture"}))?;
+    lay(station, &json!({"kind": "page", "title": "Facture"}))?;
     shell.ok("scan last justificatif-domicile")?;
     shell.ok("dossier decide last acte-naissance absent comedec")?;
 
-    lay(station, json!({"kind": "photo"}))?;
+    lay(station, &json!({"kind": "photo"}))?;
     let photo = shell.ok("capture photo last")?;
     assert_eq!(photo["capture"]["state"], "completed");
 
@@ -149,7 +149,7 @@ fn session(station: &Station) -> anyhow::Result<()> {
         missing,
         json!([{"step": "signature", "what": "signature", "name": ""}])
     );
-    lay(station, json!({"kind": "signature"}))?;
+    lay(station, &json!({"kind": "signature"}))?;
     shell.ok(&format!("scan {id} --signature"))?;
     assert_eq!(shell.ok(&format!("dossier missing {id}"))?["missing"], json!([]));
 
@@ -185,7 +185,7 @@ fn hand_over(station: &Station, shell: &Shell<'_>, demande: &str) -> anyhow::Res
     let line = format!("handover {demande} --old-title sans-objet --new-title X4RTBPFW4 --comparison");
     let refused = shell.fails(&format!("{line} impossible"), 2, "invalid-argument")?;
     let id = text(&refused["details"]["dossier"])?;
-    lay(station, json!({"kind": "signature"}))?;
+    lay(station, &json!({"kind": "signature"}))?;
     let done = shell.ok(&format!("{line} conforme"))?;
     assert_eq!(done["dossier"]["id"], json!(id));
     assert_eq!(done["capture"]["state"], "completed");
@@ -193,7 +193,7 @@ fn hand_over(station: &Station, shell: &Shell<'_>, demande: &str) -> anyhow::Res
     Ok(())
 }
 
-fn lay(station: &Station, thing: Value) -> anyhow::Result<()> {
+fn lay(station: &Station, thing: &Value) -> anyhow::Result<()> {
     station.show("flatbed", &[json!({ "glass": thing })])
 }
 
