@@ -18,7 +18,7 @@ use zbus::{OwnedFd, OwnedObjectPath, OwnedVariant};
 use crate::callers::sender;
 use crate::gate::{Action, Gate};
 use crate::service::ask;
-use crate::station::{flag, object_path, only, option, parse};
+use crate::station::{DEVICE_MAX_BYTES, ID_MAX_BYTES, flag, object_path, only, option, parse, short};
 use crate::{
     Caller, Code, DestructionView, DossierCommand, DossierView, Error, Field, ItemView, MissingView,
     ReceiptView, RecepisseView, StepView,
@@ -31,6 +31,9 @@ pub(crate) struct Dossier {
     pub(crate) commands: mpsc::Sender<DossierCommand>,
     pub(crate) gate: Arc<Gate>,
 }
+
+/// Longest value, reason or content of a QR code, bytes; the procedure's own limits are in characters, and lower.
+const TEXT_MAX_BYTES: usize = 4096;
 
 /// Refuses everybody but the holder.
 pub(crate) fn own(holder: &Caller, header: &Header<'_>) -> Result<(), Error> {
@@ -86,7 +89,8 @@ impl Dossier {
         value: &str,
     ) -> Result<(), Error> {
         own(&self.holder, &header)?;
-        let (name, value) = (name.to_owned(), value.to_owned());
+        let name = short("name", name, ID_MAX_BYTES)?;
+        let value = short("value", value, TEXT_MAX_BYTES)?;
         ask(&self.commands, |reply| DossierCommand::SetField {
             name,
             value,
@@ -104,7 +108,7 @@ impl Dossier {
         number: &str,
     ) -> Result<(String, Vec<String>), Error> {
         own(&self.holder, &header)?;
-        let text = number.to_owned();
+        let text = short("number", number, TEXT_MAX_BYTES)?;
         ask(&self.commands, |reply| DossierCommand::FetchPreDemande {
             text,
             reply,
@@ -159,11 +163,12 @@ impl Dossier {
         only(&options, &["document", "auto-retry"])?;
         let document = option(&options, "document")?;
         let auto_retry = flag(&options, "auto-retry")?;
+        let step = short("step", step, ID_MAX_BYTES)?;
+        let device = short("device", device, DEVICE_MAX_BYTES)?;
         let caller = self
             .gate
-            .allow(&header, Action::Collect, &[("device", device), ("step", step)])
+            .allow(&header, Action::Collect, &[("device", &device), ("step", &step)])
             .await?;
-        let (step, device) = (step.to_owned(), device.to_owned());
         let path = ask(&self.commands, |reply| DossierCommand::StartCapture {
             caller,
             step,
@@ -189,11 +194,11 @@ impl Dossier {
         only(&options, &["auto-retry"])?;
         let replace = Some(parse(name)?);
         let auto_retry = flag(&options, "auto-retry")?;
+        let device = short("device", device, DEVICE_MAX_BYTES)?;
         let caller = self
             .gate
-            .allow(&header, Action::Collect, &[("device", device)])
+            .allow(&header, Action::Collect, &[("device", &device)])
             .await?;
-        let device = device.to_owned();
         let path = ask(&self.commands, |reply| DossierCommand::StartCapture {
             caller,
             step: String::new(),
@@ -208,7 +213,8 @@ impl Dossier {
     }
 
     /// Declares a finger that cannot be presented: its position code (ANSI/NIST-ITL) and `amputated`,
-    /// `bandaged`, `temporary`; an empty reason takes the declaration back.
+    /// `bandaged`, `temporary`; an empty reason takes the declaration back. A change after the hands were presented
+    /// voids their choice: they are presented again.
     async fn declare_missing_finger(
         &self,
         #[zbus(header)] header: Header<'_>,
@@ -246,7 +252,9 @@ impl Dossier {
         reason: &str,
     ) -> Result<(), Error> {
         own(&self.holder, &header)?;
-        let (step, verdict, reason) = (step.to_owned(), verdict.to_owned(), reason.to_owned());
+        let step = short("step", step, ID_MAX_BYTES)?;
+        let verdict = short("verdict", verdict, ID_MAX_BYTES)?;
+        let reason = short("reason", reason, TEXT_MAX_BYTES)?;
         ask(&self.commands, |reply| DossierCommand::RecordDecision {
             step,
             verdict,
@@ -263,7 +271,7 @@ impl Dossier {
         procedure: &str,
     ) -> Result<Vec<String>, Error> {
         own(&self.holder, &header)?;
-        let procedure = procedure.to_owned();
+        let procedure = short("procedure", procedure, ID_MAX_BYTES)?;
         ask(&self.commands, |reply| DossierCommand::ChangeProcedure {
             procedure,
             reply,

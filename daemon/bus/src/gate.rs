@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use zbus::fdo::DBusProxy;
@@ -69,8 +70,59 @@ pub(crate) struct Gate {
     bus: DBusProxy<'static>,
     polkit: AuthorityProxy<'static>,
     asked: AtomicU64,
+    questions: Questions,
 }
 
+/// Questions that wait for an answer, by the caller on whose behalf they are asked. One who asks without end
+/// is refused before polkit is kept busy with him.
+#[derive(Debug, Default)]
+struct Questions(Mutex<HashMap<String, usize>>);
+
+/// Questions of one caller that may wait; each can be a person who types a password.
+const QUESTIONS_MAX: usize = 16;
+
+impl Questions {
+    /// A place for one more, kept until it is dropped.
+    fn ask(&self, name: &str) -> Result<Place<'_>, Error> {
+        let mut waiting = self.lock();
+        let count = waiting.entry(name.to_owned()).or_default();
+        if *count >= QUESTIONS_MAX {
+            let text = "too many calls of this program wait for an approval; wait for their answers";
+            return Err(Error::new(Code::TooMany, text));
+        }
+        *count += 1;
+        Ok(Place {
+            questions: self,
+            name: name.to_owned(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One question's place.
+#[derive(Debug)]
+struct Place<'q> {
+    questions: &'q Questions,
+    name: String,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.questions.lock();
+        if let Some(count) = waiting.get_mut(&self.name) {
+            *count -= 1;
+            if *count == 0 {
+                waiting.remove(&self.name);
+            }
+        }
+    }
+}
+
+/// A polkit that answers nothing is not waited for to withdraw its question.
+const WITHDRAWN_MAX: Duration = Duration::from_secs(2);
 /// A person may need this long to type a password.
 const ANSWER_MAX: Duration = Duration::from_mins(2);
 
@@ -84,6 +136,7 @@ impl Gate {
             bus,
             polkit,
             asked: AtomicU64::new(0),
+            questions: Questions::default(),
         })
     }
 
@@ -109,6 +162,7 @@ impl Gate {
             Authority::AllowedUids(uids) if uids.contains(&caller.uid) => Ok(caller),
             Authority::AllowedUids(_) => Err(refused(action, false)),
             Authority::Polkit => {
+                let _place = self.questions.ask(&caller.name)?;
                 self.ask_polkit(header, action, details).await?;
                 Ok(caller)
             }
@@ -145,8 +199,9 @@ impl Gate {
                 ))
             }
             Err(_elapsed) => {
-                if let Err(error) = self.polkit.cancel_check_authorization(&cancellation).await {
-                    tracing::debug!(%error, "polkit could not withdraw its question");
+                let withdrawn = self.polkit.cancel_check_authorization(&cancellation);
+                if !matches!(tokio::time::timeout(WITHDRAWN_MAX, withdrawn).await, Ok(Ok(()))) {
+                    tracing::debug!("polkit could not withdraw its question");
                 }
                 Err(refused(action, true))
             }
@@ -170,4 +225,23 @@ fn refused(action: Action, interactive_possible: bool) -> Error {
         ),
     ]);
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_without_end_is_refused_and_nobody_else() {
+        let questions = Questions::default();
+        let places: Vec<_> = (0..QUESTIONS_MAX)
+            .map(|_| questions.ask(":1.1").unwrap())
+            .collect();
+        assert_eq!(questions.ask(":1.1").unwrap_err().code, Code::TooMany);
+        let other = questions.ask(":1.2").unwrap();
+        drop(places);
+        assert!(questions.ask(":1.1").is_ok());
+        drop(other);
+        assert!(questions.lock().is_empty(), "nothing is kept of who asks no more");
+    }
 }

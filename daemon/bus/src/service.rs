@@ -118,6 +118,14 @@ impl Service {
         };
         let emitter = object.signal_emitter();
         let device = object.get().await;
+        if device.id != view.id {
+            tracing::warn!(
+                shown = device.id,
+                hidden = view.id,
+                "two devices whose names differ in signs only: one is shown"
+            );
+            return Ok(());
+        }
         let new = &view;
         let old = device.replace(view.clone());
         if old.state != new.state {

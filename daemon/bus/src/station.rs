@@ -63,6 +63,36 @@ pub(crate) fn only(options: &HashMap<String, OwnedVariant>, known: &[&str]) -> R
     }
 }
 
+/// A text argument, if it is no longer than what could ever be right.
+pub(crate) fn short(name: &str, text: &str, max_bytes: usize) -> Result<String, Error> {
+    if text.len() > max_bytes {
+        return Err(Error::new(
+            Code::InvalidArgument,
+            format!("{name}: at most {max_bytes} bytes are taken"),
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Longest id of a procedure, step, paper, field or verdict, bytes.
+pub(crate) const ID_MAX_BYTES: usize = 128;
+/// Longest id of a device, bytes.
+pub(crate) const DEVICE_MAX_BYTES: usize = 128;
+
+/// A client token, if there is one.
+fn token(options: &HashMap<String, OwnedVariant>) -> Result<Option<String>, Error> {
+    let token = option(options, "token")?;
+    let is_one =
+        |token: &String| (1..=64).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
+    match token {
+        Some(token) if !is_one(&token) => Err(Error::new(
+            Code::InvalidArgument,
+            "option token: 1 to 64 printable ASCII characters without spaces are needed",
+        )),
+        token => Ok(token),
+    }
+}
+
 pub(crate) fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, Error> {
     text.parse()
         .map_err(|error: T::Err| Error::new(Code::InvalidArgument, error.to_string()))
@@ -85,7 +115,8 @@ pub(crate) fn object_path(path: String) -> Result<OwnedObjectPath, Error> {
 )]
 impl Station {
     /// Says who works at this connection from now on; the session ends with the connection. The identity is
-    /// 1 to 64 letters, digits, '.', '-', '_' or '@'.
+    /// 1 to 64 letters, digits, '.', '-', '_' or '@'. Another identity than before ends what the connection has
+    /// open; its drafts stay with their agent.
     async fn open_agent_session(
         &self,
         #[zbus(header)] header: Header<'_>,
@@ -131,10 +162,10 @@ impl Station {
             let text = "a hand-over needs the option `demande`, and nothing else takes it";
             return Err(Error::new(Code::InvalidArgument, text));
         }
-        let token = option(&options, "token")?;
-        let details = [("kind", kind), ("procedure", procedure)];
+        let token = token(&options)?;
+        let procedure = short("procedure", procedure, ID_MAX_BYTES)?;
+        let details = [("kind", kind), ("procedure", procedure.as_str())];
         let caller = self.gate.allow(&header, action, &details).await?;
-        let procedure = procedure.to_owned();
         let (path, id) = ask(&self.commands, |reply| StationCommand::OpenDossier {
             caller,
             procedure,
@@ -146,8 +177,8 @@ impl Station {
         Ok((object_path(path)?, id.to_string()))
     }
 
-    /// Takes over a dossier of the same user, by its id: after a crash of the station software, or to follow
-    /// a sealed one.
+    /// Takes over a dossier of the same user, by its id: a draft of the same agent after a crash of the station
+    /// software, or a sealed one to follow it. What another connection has of it ends.
     async fn adopt(&self, #[zbus(header)] header: Header<'_>, id: &str) -> Result<OwnedObjectPath, Error> {
         let id = parse(id)?;
         let caller = self.gate.allow(&header, Action::Collect, &[]).await?;
@@ -229,5 +260,58 @@ impl Station {
     #[zbus(property(emits_changed_signal = "const"))]
     fn features(&self) -> Vec<String> {
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zbus::Variant;
+
+    use super::*;
+
+    fn options(of: &[(&str, Variant<'_>)]) -> HashMap<String, OwnedVariant> {
+        of.iter()
+            .map(|(key, value)| ((*key).to_owned(), OwnedVariant::try_from(value.clone()).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn no_argument_is_longer_than_it_can_be() {
+        assert_eq!(short("step", "photo", 5).unwrap(), "photo");
+        let refused = short("step", "photos", 5).unwrap_err();
+        assert_eq!(refused.code, Code::InvalidArgument);
+        assert!(refused.text.contains("step") && !refused.text.contains("photos"));
+    }
+
+    #[test]
+    fn an_option_has_its_type_and_its_length() {
+        let given = options(&[
+            ("demande", Variant::from("A")),
+            ("auto-retry", Variant::from(true)),
+            ("long", Variant::from("x".repeat(257))),
+        ]);
+        assert_eq!(option(&given, "demande").unwrap().as_deref(), Some("A"));
+        assert_eq!(option(&given, "absent").unwrap(), None);
+        assert!(option(&given, "auto-retry").is_err());
+        assert!(option(&given, "long").is_err());
+        assert!(flag(&given, "auto-retry").unwrap());
+        assert!(!flag(&given, "absent").unwrap());
+        assert!(flag(&given, "demande").is_err());
+    }
+
+    #[test]
+    fn a_misspelt_option_is_named_and_tamed() {
+        let refused = only(&options(&[("tok\nen", Variant::from("x"))]), &["token"]).unwrap_err();
+        assert!(refused.text.contains("\"token\"; known are token"), "{refused}");
+    }
+
+    #[test]
+    fn a_token_is_printable_and_short() {
+        let with = |text: &str| token(&options(&[("token", Variant::from(text))]));
+        assert_eq!(with("guichet-3/17").unwrap().as_deref(), Some("guichet-3/17"));
+        assert_eq!(token(&HashMap::new()).unwrap(), None);
+        for bad in ["", "a b", "é", "\u{7}", &"x".repeat(65)] {
+            assert_eq!(with(bad).unwrap_err().code, Code::InvalidArgument, "{bad:?}");
+        }
     }
 }

@@ -100,6 +100,8 @@ views! {
         /// RFC 3339: when both processes that held them had ended.
         pub at: String,
         /// `processes-ended`: never on a disk, given back to the system by both processes.
+        /// `processes-ended-before-restart`: the same, but the service itself ended before it saw that; `at` is
+        /// when it was recorded.
         pub method: String,
     }
     /// A device.
