@@ -127,3 +127,21 @@ async fn a_parcel_waits_for_cert_and_arrives_once() -> anyhow::Result<()> {
     remise.dossier.acknowledge_refusal().await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_draft_of_another_agent_is_passed_on_and_not_taken() -> anyhow::Result<()> {
+    let station = Station::start(Options {
+        cert: false,
+        devices: false,
+        ..Options::default()
+    })?;
+    let first = Client::connect(&station.address(), "agent.dupont").await?;
+    let dossier = first.open("deposit", "cni-adulte", None).await?;
+    let second = Client::connect(&station.address(), "agent.martin").await?;
+    let refused = second.station.adopt(&dossier.id).await.unwrap_err();
+    assert_eq!(refused.code, recueil_bus::Code::NotOwner, "{refused:?}");
+    dossier.dossier.transfer("agent.martin").await?;
+    let adopted = second.adopt(&dossier.id).await?;
+    assert_eq!(adopted.dossier.view().await?.agent, "agent.martin");
+    Ok(())
+}

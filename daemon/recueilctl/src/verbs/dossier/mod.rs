@@ -9,6 +9,7 @@ mod missing;
 mod open;
 mod set;
 mod show;
+mod transfer;
 
 use clap::Subcommand;
 
@@ -38,6 +39,8 @@ pub(crate) enum Verb {
     Cancel(cancel::Arguments),
     /// Confirm that CERT's refusal was read; the parcel is erased
     Acknowledge(acknowledge::Arguments),
+    /// Pass a draft on to another agent, who goes on with it
+    Transfer(transfer::Arguments),
 }
 
 pub(crate) async fn run(verb: &Verb, session: &Session, progress: &mut Progress) -> Result<Report, Failure> {
@@ -51,5 +54,6 @@ pub(crate) async fn run(verb: &Verb, session: &Session, progress: &mut Progress)
         Verb::Fetch(arguments) => fetch::run(arguments, session, progress).await,
         Verb::Cancel(arguments) => cancel::run(arguments, session).await,
         Verb::Acknowledge(arguments) => acknowledge::run(arguments, session).await,
+        Verb::Transfer(arguments) => transfer::run(arguments, session).await,
     }
 }
