@@ -229,6 +229,22 @@ impl Client {
         waited.with_context(|| format!("the dossier is {last}, not {state}"))?
     }
 
+    /// Waits until a dossier tells of a change, which is durable then.
+    pub async fn until_changed(&mut self, dossier: &Followed) -> anyhow::Result<DossierView> {
+        let wait = async {
+            while let Some(news) = self.watch.next().await {
+                if let News::Dossier { path, view } = news
+                    && path == dossier.path
+                {
+                    return Ok(view);
+                }
+            }
+            bail!("the bus ended")
+        };
+        let waited = tokio::time::timeout(WAIT_MAX, wait).await;
+        waited.context("the dossier does not change")?
+    }
+
     /// Reads news until a device is as wanted; gives it as it then is.
     pub async fn until_device(
         &mut self,
