@@ -8,33 +8,47 @@ mod test;
 
 use std::process::ExitCode;
 
-/// Every verb: its name, what it does, and the code.
-const VERBS: &[(&str, &str, fn(&[String]) -> anyhow::Result<()>)] = &[
-    (
-        "demo",
-        "an application from its QR code to receipt and hand-over [--out DIR]",
-        demo::run,
-    ),
-    ("test", "every test that CI runs", test::run),
-    ("bench", "speed and memory beside rivals, as ratios", bench::run),
+/// A verb.
+struct Verb {
+    name: &'static str,
+    what: &'static str,
+    run: fn(&[String]) -> anyhow::Result<()>,
+}
+
+const VERBS: [Verb; 3] = [
+    Verb {
+        name: "demo",
+        what: "an application from its QR code to receipt and hand-over [--out DIR]",
+        run: demo::run,
+    },
+    Verb {
+        name: "test",
+        what: "every test that CI runs",
+        run: test::run,
+    },
+    Verb {
+        name: "bench",
+        what: "speed and memory beside rivals, as ratios",
+        run: bench::run,
+    },
 ];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some((name, rest)) = arguments.split_first() else {
         run::say("cargo xtask VERB, where VERB is one of");
-        for (name, what, _) in VERBS {
+        for Verb { name, what, .. } in &VERBS {
             run::say(&format!("  {name:8} {what}"));
         }
         return ExitCode::SUCCESS;
     };
-    let Some((_, _, verb)) = VERBS.iter().find(|(verb, _, _)| verb == name) else {
+    let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
         run::say(&format!(
             "there is no verb {name}; `cargo xtask` alone lists them"
         ));
         return ExitCode::from(2);
     };
-    match verb(rest) {
+    match (verb.run)(rest) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             run::say(&format!("{name}: {error:#}"));
