@@ -11,6 +11,7 @@ pub(crate) const SERVICES: &[&str] = &["dbus", "gcc", "libc6-dev", "util-linux"]
 
 /// What the tests need besides: other people's tools as judges, a real polkit.
 pub(crate) const TESTS: &[&str] = &[
+    "file",
     "g++",
     "libglib2.0-bin",
     "openssl",
