@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 
 use anyhow::Context;
-use recueil_bus::{CaptureProxy, Code};
-use recueil_tests::{Client, Followed, Options, Station};
+use recueil_bus::{CaptureProxy, Code, DeviceProxy};
+use recueil_tests::{Client, Followed, Options, Station, device_path};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+
+/// Position code of the left hand's four fingers (ANSI/NIST-ITL 1-2011, table 12).
+const LEFT_HAND: u8 = 14;
 
 fn station() -> anyhow::Result<Station> {
     Station::start(Options {
@@ -153,6 +156,26 @@ async fn a_device_runs_one_capture_at_a_time() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_device_taken_over_is_free_for_who_took_it() -> anyhow::Result<()> {
+    let station = Station::start(Options {
+        cert: false,
+        steal_after_s: 0,
+        ..Options::default()
+    })?;
+    let mut holder = Client::connect(&station.address(), "agent.dupont").await?;
+    let mut thief = Client::connect(&station.address(), "agent.durand").await?;
+    let reader = holder.device("fingerprint").await?;
+    let dossier = holder.open("deposit", "cni-adulte", None).await?;
+    let path = endless(&station, &holder, &dossier, &reader).await?;
+    let device = DeviceProxy::new(thief.connection(), device_path(&reader)).await?;
+    let steal = HashMap::from([("steal".to_owned(), true.into())]);
+    device.lease(steal).await?;
+    holder.until(&path, |view| view.state == "cancelled").await?;
+    let other = thief.open("deposit", "cni-adulte", None).await?;
+    works(&station, &mut thief, &other).await
+}
+
+#[tokio::test]
 async fn a_client_that_vanishes_while_it_captures_leaves_everything_free() -> anyhow::Result<()> {
     let station = station()?;
     let mut stays = Client::connect(&station.address(), "agent.dupont").await?;
@@ -163,6 +186,35 @@ async fn a_client_that_vanishes_while_it_captures_leaves_everything_free() -> an
     leaves.leave().await?;
     let adopted = stays.adopt(&dossier.id).await?;
     works(&station, &mut stays, &adopted).await
+}
+
+#[tokio::test]
+async fn a_service_that_is_stopped_sees_its_captures_out_and_records_what_they_destroyed()
+-> anyhow::Result<()> {
+    let mut station = station()?;
+    let mut client = Client::connect(&station.address(), "agent.dupont").await?;
+    let reader = client.device("fingerprint").await?;
+    let dossier = client.open("deposit", "cni-adulte", None).await?;
+    station.show("fp4", &[json!({}), json!({"lift": "for-good"})])?;
+    let path = client.start(&dossier, "empreintes", &reader, None, true).await?;
+    client
+        .until(&path, |view| view.position == Some(LEFT_HAND))
+        .await?;
+    station.stop_recueild();
+    assert!(
+        !station.logs().contains("did not end in time"),
+        "{}",
+        station.logs()
+    );
+    station.start_recueild()?;
+
+    let mut client = Client::connect(&station.address(), "agent.dupont").await?;
+    let adopted = client.adopt(&dossier.id).await?;
+    let destroyed = adopted.dossier.destructions().await?;
+    assert_eq!(destroyed.len(), 1, "{destroyed:?}");
+    assert_eq!(destroyed[0].positions, [2, 3, 4, 5]);
+    assert_eq!(destroyed[0].method, "processes-ended");
+    works(&station, &mut client, &adopted).await
 }
 
 #[tokio::test]

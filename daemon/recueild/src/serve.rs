@@ -128,14 +128,8 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     };
     notify(sd_notify::NotifyState::Stopping);
     stop.cancel();
-    tasks.close();
-    let ended = async {
-        if !actor.is_finished() {
-            drop(actor.await);
-        }
-        tasks.wait().await;
-    };
-    if tokio::time::timeout(GRACE, ended).await.is_err() {
+    // It ends after the captures and dossiers.
+    if !actor.is_finished() && tokio::time::timeout(GRACE, actor).await.is_err() {
         tracing::warn!("captures or dossiers did not end in time");
     }
     links.cancel();

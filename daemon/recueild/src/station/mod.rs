@@ -125,6 +125,21 @@ impl Station {
             }
         }
         self.close_desks(|_all| true);
+        self.see_out(inputs).await;
+    }
+
+    /// What captures wait for at their end still comes: the news of their devices.
+    async fn see_out(&mut self, mut inputs: Inputs) {
+        let tasks = self.shop.tasks.clone();
+        tasks.close();
+        loop {
+            tokio::select! {
+                () = tasks.wait() => break,
+                Some(internal) = inputs.internal.recv() => self.serve(internal).await,
+                Some(event) = inputs.hostd.recv() => self.hear_hostd(event).await,
+                Some(_) = inputs.courier.recv() => {}
+            }
+        }
     }
 
     /// What time brings.
