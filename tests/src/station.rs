@@ -27,6 +27,8 @@ pub struct Options {
     pub devices: bool,
     /// How long an announced take-over of a device waits, seconds.
     pub steal_after_s: u64,
+    /// Longest try of a hand, seconds.
+    pub hand_s: u32,
 }
 
 impl Default for Options {
@@ -36,6 +38,7 @@ impl Default for Options {
             cert: true,
             devices: true,
             steal_after_s: 60,
+            hand_s: 60,
         }
     }
 }
@@ -250,7 +253,7 @@ impl Station {
             "profiles_dir": project_path("config/profiles").display().to_string(),
             "status_poll_s": 1,
             "steal_after_s": self.options.steal_after_s,
-            "capture": { "analyser": analyser },
+            "capture": { "analyser": analyser, "hand_s": self.options.hand_s },
         });
         let mut courier = json!({
             "socket": at("run/courier/courier.sock"),

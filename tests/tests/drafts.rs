@@ -58,6 +58,48 @@ async fn a_repeated_token_opens_one_dossier() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_call_that_is_repeated_acts_once() -> anyhow::Result<()> {
+    let station = Station::start(Options {
+        cert: false,
+        ..Options::default()
+    })?;
+    let mut client = Client::connect(&station.address(), "agent.dupont").await?;
+    let scanner = client.device("scanner").await?;
+    let dossier = client.open("deposit", "cni-adulte", None).await?;
+    for _ in 0..2 {
+        dossier
+            .dossier
+            .record_decision("acte-naissance", "absent", "comedec")
+            .await?;
+    }
+    let start = || async {
+        let options = [
+            (
+                "document".to_owned(),
+                recueil_tests::text("justificatif-domicile")?,
+            ),
+            ("token".to_owned(), recueil_tests::text("scan-1")?),
+        ];
+        anyhow::Ok(
+            dossier
+                .dossier
+                .start_capture("pieces", &scanner, options.into())
+                .await?
+                .to_string(),
+        )
+    };
+    let path = start().await?;
+    assert_eq!(start().await?, path, "while it runs");
+    client.until(&path, |view| view.state == "completed").await?;
+    assert_eq!(start().await?, path, "and when it is over");
+    assert_eq!(dossier.dossier.items().await?.len(), 1);
+    for _ in 0..2 {
+        dossier.dossier.cancel().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_cancelled_draft_is_gone_from_the_disk() -> anyhow::Result<()> {
     let station = Station::start(Options {
         cert: false,

@@ -14,9 +14,13 @@ struct Counter {
 
 impl Counter {
     async fn open() -> anyhow::Result<Self> {
+        Self::with(Options::default()).await
+    }
+
+    async fn with(options: Options) -> anyhow::Result<Self> {
         let station = Station::start(Options {
             cert: false,
-            ..Options::default()
+            ..options
         })?;
         let client = Client::connect(&station.address(), "agent.dupont").await?;
         let reader = client.device("fingerprint").await?;
@@ -248,6 +252,24 @@ async fn a_driver_that_crashes_is_named_and_replaced() -> anyhow::Result<()> {
     assert_eq!(
         captured.view.error.as_deref(),
         Some("plugin-crashed"),
+        "{captured:?}"
+    );
+    counter.works().await
+}
+
+#[tokio::test]
+async fn a_driver_that_hangs_is_ended_at_its_deadline_and_replaced() -> anyhow::Result<()> {
+    // The driver never comes back: two seconds for the hand and one of grace, then it is killed.
+    let mut counter = Counter::with(Options {
+        hand_s: 2,
+        ..Options::default()
+    })
+    .await?;
+    let captured = counter.capture(&[json!({"fault": "hang"})]).await?;
+    assert_eq!(captured.view.state, "failed");
+    assert_eq!(
+        captured.view.error.as_deref(),
+        Some("plugin-hung"),
         "{captured:?}"
     );
     counter.works().await

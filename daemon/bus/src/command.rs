@@ -165,6 +165,8 @@ pub enum DossierCommand {
         auto_retry: bool,
         /// The item to be replaced.
         replace: Option<ItemName>,
+        /// Repeated, it gets the capture that was started first.
+        token: Option<String>,
         /// The capture's object path.
         reply: Reply<String>,
     },

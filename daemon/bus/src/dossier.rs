@@ -151,7 +151,7 @@ impl Dossier {
     }
 
     /// Starts a capture for a step. Options: `document` (papers: which), `auto-retry` (boolean: go on to the
-    /// next try without a command).
+    /// next try without a command), `token` (repeating it gets the same capture).
     async fn start_capture(
         &self,
         #[zbus(header)] header: Header<'_>,
@@ -160,8 +160,9 @@ impl Dossier {
         options: HashMap<String, OwnedVariant>,
     ) -> Result<OwnedObjectPath, Error> {
         own(&self.holder, &header)?;
-        only(&options, &["document", "auto-retry"])?;
+        only(&options, &["document", "auto-retry", "token"])?;
         let document = option(&options, "document")?;
+        let token = option(&options, "token")?;
         let auto_retry = flag(&options, "auto-retry")?;
         let step = short("step", step, ID_MAX_BYTES)?;
         let device = short("device", device, DEVICE_MAX_BYTES)?;
@@ -176,13 +177,15 @@ impl Dossier {
             document,
             auto_retry,
             replace: None,
+            token,
             reply,
         })
         .await?;
         object_path(path)
     }
 
-    /// Captures an item again; the old one stays until the new one is accepted. Option: `auto-retry`.
+    /// Captures an item again; the old one stays until the new one is accepted. Options: `auto-retry`,
+    /// `token`.
     async fn replace_item(
         &self,
         #[zbus(header)] header: Header<'_>,
@@ -191,7 +194,8 @@ impl Dossier {
         options: HashMap<String, OwnedVariant>,
     ) -> Result<OwnedObjectPath, Error> {
         own(&self.holder, &header)?;
-        only(&options, &["auto-retry"])?;
+        only(&options, &["auto-retry", "token"])?;
+        let token = option(&options, "token")?;
         let replace = Some(parse(name)?);
         let auto_retry = flag(&options, "auto-retry")?;
         let device = short("device", device, DEVICE_MAX_BYTES)?;
@@ -206,6 +210,7 @@ impl Dossier {
             document: None,
             auto_retry,
             replace,
+            token,
             reply,
         })
         .await?;

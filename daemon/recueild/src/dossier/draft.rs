@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use recueil_bus::{Caller, Code, DestructionView, Error, Field, ItemView, MissingView, Published, StepView};
 use recueil_dossier::{
     AgentId, Content, Decision, Destruction, Draft, FieldError, FieldSource, FingerPosition, ItemName,
-    MissingReason, PreDemandeNumber,
+    MissingReason, PreDemandeNumber, State,
 };
 use recueil_store::{Ending, Stamp};
 use recueil_wire::devices::DeviceState;
@@ -28,6 +28,8 @@ pub(super) struct Wanted {
     pub(super) replace: Option<ItemName>,
 }
 
+/// Captures of one dossier in use that are remembered by their tokens.
+const TOKENS_MAX: usize = 256;
 /// Longest reason of a decision, characters.
 const REASON_MAX_CHARS: usize = 500;
 /// Most decisions of one dossier.
@@ -184,6 +186,11 @@ impl Dossier {
             let text = "the procedure has no such verdict for this step or paper, or it needs its reason";
             return Err(Error::new(Code::InvalidArgument, text));
         }
+        let same =
+            |last: &Decision| last.verdict == verdict && last.reason == reason && last.agent == self.agent;
+        if draft.decision(&step).is_some_and(same) {
+            return Ok(());
+        }
         if draft.decisions.len() >= DECISIONS_MAX {
             return Err(Error::new(Code::TooMany, "too many decisions in one dossier"));
         }
@@ -252,10 +259,17 @@ impl Dossier {
         }
     }
 
+    /// Repeating it is answered as the first time.
     pub(super) async fn cancel(&mut self) -> Result<(), Error> {
+        let id = self.id;
+        if self.open.is_none()
+            && self.shop.storage.run(move |store| store.state(id)).await? == State::Cancelled
+        {
+            return Ok(());
+        }
         self.draft()?;
         self.while_nothing_is_captured()?;
-        let (id, stamp) = (self.id, self.stamp());
+        let stamp = self.stamp();
         self.shop
             .storage
             .run(move |store| store.destroy_draft(id, Ending::Cancelled, &stamp))
@@ -264,11 +278,31 @@ impl Dossier {
         Ok(())
     }
 
-    pub(super) async fn start_capture(
+    /// A token that was used before gets the capture that it started then.
+    pub(super) async fn start_capture_once(
         &mut self,
         caller: Caller,
-        mut wanted: Wanted,
+        wanted: Wanted,
+        token: Option<String>,
     ) -> Result<String, Error> {
+        let Some(token) = token else {
+            return self.start_capture(caller, wanted).await;
+        };
+        if let Some(path) = self.started.get(&token) {
+            return Ok(path.clone());
+        }
+        if self.started.len() >= TOKENS_MAX {
+            return Err(Error::new(
+                Code::TooMany,
+                "too many captures of this dossier with tokens",
+            ));
+        }
+        let path = self.start_capture(caller, wanted).await?;
+        self.started.insert(token, path.clone());
+        Ok(path)
+    }
+
+    async fn start_capture(&mut self, caller: Caller, mut wanted: Wanted) -> Result<String, Error> {
         if self.captures.running().is_some() {
             return Err(Error::new(
                 Code::Busy,

@@ -7,6 +7,7 @@ mod sealed;
 mod subject;
 mod view;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,6 +104,8 @@ pub(super) struct Dossier {
     /// None once it is sealed or destroyed.
     pub(super) open: Option<Open>,
     captures: Captures,
+    /// Captures by the client tokens that they were started with.
+    started: HashMap<String, String>,
     /// When the surplus prints that an earlier process left without a record may be recorded as destroyed.
     settled_at: Option<Instant>,
     view: watch::Sender<DossierView>,
@@ -159,6 +162,7 @@ impl Dossier {
             agent,
             open: None,
             captures: Captures::default(),
+            started: HashMap::new(),
             settled_at: None,
             view: watch::Sender::new(DossierView::default()),
             published,
@@ -297,6 +301,7 @@ impl Dossier {
                 document,
                 auto_retry,
                 replace,
+                token,
                 reply,
             } => {
                 let what = draft::Wanted {
@@ -306,7 +311,7 @@ impl Dossier {
                     auto_retry,
                     replace,
                 };
-                drop(reply.send(self.start_capture(caller, what).await));
+                drop(reply.send(self.start_capture_once(caller, what, token).await));
             }
             DossierCommand::DeclareMissingFinger {
                 position,
