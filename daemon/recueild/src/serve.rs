@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use recueil_bus::{Address, Authority, Service};
 use recueil_store::{StorageKey, Store};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -54,7 +55,7 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     let config = Config::load(&arguments.config)?;
     let settings = &config.recueild;
     let rules = Rules::load(&settings.rules())?;
-    let zone = jiff::tz::TimeZone::get(&settings.time_zone).map_err(|error| error.to_string())?;
+    let zone = time_zone(&settings.time_zone)?;
     let keys = load_keys(&config)?;
     let stop = CancellationToken::new();
     let fatal = CancellationToken::new();
@@ -134,6 +135,23 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     }
     links.cancel();
     outcome
+}
+
+/// The time zone, from its file alone: looking it up in the whole database takes a third of our start.
+fn time_zone(name: &str) -> Result<TimeZone, String> {
+    let plain = |part: &str| {
+        let sign = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-".contains(&byte);
+        !part.is_empty() && part.bytes().all(sign)
+    };
+    if !name.split('/').all(plain) {
+        return Err(format!(
+            "time_zone {name:?}: a name such as Europe/Paris is needed"
+        ));
+    }
+    let path = Path::new("/usr/share/zoneinfo").join(name);
+    let bytes =
+        std::fs::read(&path).map_err(|error| format!("time_zone {name}: {}: {error}", path.display()))?;
+    TimeZone::tzif(name, &bytes).map_err(|error| format!("time_zone {name}: {error}"))
 }
 
 /// polkit decides, except on a private bus where a list may stand in.
@@ -221,5 +239,27 @@ async fn wait(fatal: &CancellationToken) -> Result<(), String> {
 fn notify(state: sd_notify::NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::debug!(%error, "the service manager could not be told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_zone_is_read_by_its_name_and_no_other_file_is() {
+        assert_eq!(
+            time_zone("Europe/Paris").unwrap().iana_name(),
+            Some("Europe/Paris")
+        );
+        for name in [
+            "",
+            "Europe/",
+            "../../../etc/passwd",
+            "/etc/localtime",
+            "Europe/Atlantis",
+        ] {
+            assert!(time_zone(name).is_err(), "{name}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use anyhow::bail;
 use crate::run::{exists, say, succeed};
 
 /// What building and running the services needs.
-pub(crate) const SERVICES: &[&str] = &["dbus", "gcc", "libc6-dev", "util-linux"];
+pub(crate) const SERVICES: &[&str] = &["dbus", "gcc", "libc6-dev", "tzdata", "util-linux"];
 
 /// What the tests need besides: other people's tools as judges, a real polkit.
 pub(crate) const TESTS: &[&str] = &[
