@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use recueil_bus::{
-    Address, BusConnection, CaptureProxy, CaptureView, DeviceProxy, DeviceView, DossierProxy, DossierView,
-    News, OwnedVariant, StationProxy, Watch,
+    Address, BusConnection, CaptureProxy, CaptureView, DeviceView, DossierProxy, DossierView, News,
+    OwnedVariant, StationProxy, Watch,
 };
 
 /// Nothing of a story takes longer on a loaded machine.
@@ -69,23 +69,18 @@ impl Client {
 
     /// The id of a device of that kind, as soon as it is ready.
     pub async fn device(&self, modality: &str) -> anyhow::Result<String> {
-        let objects =
-            recueil_bus::ObjectManagerProxy::new(&self.connection, recueil_bus::NAME, recueil_bus::ROOT);
-        let objects = objects.await?;
+        // Before the first look, so that no change is missed.
+        let mut watch = Watch::new(&self.connection).await?;
         let found = async {
             loop {
-                for path in objects.get_managed_objects().await?.into_keys() {
-                    let Ok(device) = DeviceProxy::new(&self.connection, path.clone()).await else {
-                        continue;
-                    };
-                    if !path.as_str().contains("/devices/") || device.state().await? != "ready" {
-                        continue;
-                    }
-                    if device.modalities().await?.iter().any(|one| one == modality) {
-                        return Ok(device.id().await?);
-                    }
+                let devices = recueil_bus::devices(&self.connection).await?;
+                let ready = devices.into_iter().find(|device| {
+                    device.state == "ready" && device.modalities.iter().any(|one| one == modality)
+                });
+                if let Some(device) = ready {
+                    return anyhow::Ok(device.id);
                 }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                watch.next().await.context("the bus ended")?;
             }
         };
         tokio::time::timeout(WAIT_MAX, found)

@@ -4,10 +4,9 @@
 mod control;
 mod fingerprints;
 mod pages;
-mod photo;
+mod picture;
 mod scans;
 mod session;
-mod signature;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,8 +15,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use recueil_bus::{CaptureState, CaptureView, Code, Error, Published, Service};
 use recueil_dossier::{
-    AgentId, Destruction, FingerPosition, FingerprintRule, Item, ItemName, MissingReason, Provenance,
-    Selection, Source,
+    AgentId, Content, Destruction, FingerPosition, FingerprintRule, Item, ItemName, MissingReason,
+    Provenance, Selection, Source,
 };
 use recueil_wire::devices::{Device, Modality};
 use serde::Deserialize;
@@ -240,13 +239,25 @@ async fn work(
         Subject::Hands { rule, missing } => {
             fingerprints::capture(session, order, rule, missing.clone(), gifts, control).await
         }
-        Subject::Photo { scan } => photo::capture(session, order, *scan, gifts, control).await,
+        Subject::Photo { scan } => {
+            picture::capture(session, order, *scan, ("photo", Content::Face), gifts, control).await
+        }
         Subject::Page {
             scan,
             document,
             number,
         } => pages::capture(session, order, *scan, document, *number, gifts, control).await,
-        Subject::Signature { scan } => signature::capture(session, order, *scan, gifts, control).await,
+        Subject::Signature { scan } => {
+            picture::capture(
+                session,
+                order,
+                *scan,
+                ("signature", Content::Signature),
+                gifts,
+                control,
+            )
+            .await
+        }
     }
 }
 

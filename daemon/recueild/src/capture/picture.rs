@@ -1,4 +1,4 @@
-//! The signature, from a scanned sheet.
+//! A scan that gives one picture: the photo from a print on the glass, the signature from a sheet.
 
 use recueil_bus::{Code, Error};
 use recueil_dossier::Content;
@@ -9,15 +9,19 @@ use super::scans::{keep_one, measured, until_accepted};
 use super::session::Session;
 use super::{Gift, Gifts, Order, Scan, give};
 
+/// Scans until the analyser accepts what `content` says, and gives it to the dossier as its item `name`.
 pub(super) async fn capture(
     session: &mut Session<'_>,
     order: &Order,
     scan: Scan,
+    (name, content): (&str, Content),
     gifts: &Gifts,
     control: &mut Control,
 ) -> Result<(), Error> {
     let tried = until_accepted(session, order, scan, control).await?;
-    let Assessment::Signature { criteria } = &tried.assessment else {
+    let ((Assessment::Photo { criteria }, Content::Face)
+    | (Assessment::Signature { criteria }, Content::Signature)) = (&tried.assessment, &content)
+    else {
         return Err(Error::new(
             Code::AnalyserEnded,
             "the analyser answered for something else",
@@ -26,15 +30,7 @@ pub(super) async fn capture(
     for criterion in criteria {
         control.found(measured(criterion));
     }
-    let item = keep_one(
-        session,
-        order,
-        tried.req,
-        "signature",
-        Content::Signature,
-        control,
-    )
-    .await?;
+    let item = keep_one(session, order, tried.req, name, content, control).await?;
     give(
         gifts,
         Gift::Items {
