@@ -2,7 +2,10 @@
 //!
 //! The way from `/` to the folder is walked one descriptor at a time without following links, so nothing can
 //! be exchanged between the check and the use; each file is hashed through the descriptor that is then
-//! handed to the host. All of it is done again before each load.
+//! handed to the host. All of it is done again before each load, but that a file which has not changed is not
+//! read again: [`digests`] says how that is known.
+
+mod digests;
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,6 +14,7 @@ use std::path::{Component, Path, PathBuf};
 use ring::digest;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 
+use self::digests::Digests;
 use crate::manifest::{FILE_NAME, FILES_MAX, MANIFEST_MAX_BYTES, Manifest};
 use crate::{Error, Sha256};
 
@@ -76,6 +80,7 @@ pub struct Admitted {
     /// Its folder.
     pub dir: PathBuf,
     manifest_sha256: Sha256,
+    digests: Digests,
 }
 
 impl Admitted {
@@ -84,7 +89,18 @@ impl Admitted {
     /// # Errors
     /// [`Error::Refused`] with what to do, [`Error::File`].
     pub fn admit(dir: &Path, trust: &Trust) -> Result<Self, Error> {
-        inspect(dir, trust).map(|(admitted, _)| admitted)
+        let folder = open_folder(dir, trust)?;
+        let (text, manifest_sha256) = read_manifest(&folder, dir, trust)?;
+        let text = String::from_utf8(text)
+            .map_err(|_| Error::refused(format!("{FILE_NAME} is not UTF-8"), "ask the plugin's vendor"))?;
+        let admitted = Self {
+            manifest: Manifest::parse(&text)?,
+            dir: dir.to_owned(),
+            manifest_sha256,
+            digests: Digests::default(),
+        };
+        admitted.check_files(&folder, trust)?;
+        Ok(admitted)
     }
 
     /// Checks all of it again and opens the library; what was hashed is what the descriptor reads.
@@ -92,8 +108,9 @@ impl Admitted {
     /// # Errors
     /// [`Error::Refused`], also if the manifest is not the one that was admitted; [`Error::File`].
     pub fn open_library(&self, trust: &Trust) -> Result<OwnedFd, Error> {
-        let (now, library) = inspect(&self.dir, trust)?;
-        if now.manifest_sha256 != self.manifest_sha256 {
+        let folder = open_folder(&self.dir, trust)?;
+        let (_text, manifest_sha256) = read_manifest(&folder, &self.dir, trust)?;
+        if manifest_sha256 != self.manifest_sha256 {
             return Err(Error::refused(
                 format!(
                     "{} changed since it was admitted",
@@ -102,54 +119,47 @@ impl Admitted {
                 "if the plugin was upgraded, restart recueil-hostd",
             ));
         }
-        Ok(library)
+        self.check_files(&folder, trust)
+    }
+
+    /// What the manifest names is there, as it names it, and nothing else. Gives the library.
+    fn check_files(&self, folder: &OwnedFd, trust: &Trust) -> Result<OwnedFd, Error> {
+        for name in names(folder, &self.dir)? {
+            if name != FILE_NAME && !self.manifest.files.contains_key(&name) {
+                return Err(Error::refused(
+                    format!("{} is not named in {FILE_NAME}", self.dir.join(&name).display()),
+                    "remove it, or install the plugin's package anew",
+                ));
+            }
+        }
+        let mut library = None;
+        for (name, expected) in &self.manifest.files {
+            let file = open_file(folder, &self.dir, name, FILE_MAX_BYTES, trust)?;
+            if self.digests.of(name, &file, &self.dir.join(name))? != *expected {
+                return Err(Error::refused(
+                    format!(
+                        "{} is not the file that {FILE_NAME} names: its SHA-256 differs",
+                        self.dir.join(name).display()
+                    ),
+                    "install the plugin's package anew",
+                ));
+            }
+            if *name == self.manifest.library {
+                library = Some(file);
+            }
+        }
+        library.ok_or_else(|| Error::refused("it has no library", "ask the plugin's vendor"))
     }
 }
 
-fn inspect(dir: &Path, trust: &Trust) -> Result<(Admitted, OwnedFd), Error> {
-    let folder = open_folder(dir, trust)?;
-    let manifest_path = dir.join(FILE_NAME);
-    let manifest_file = open_file(&folder, dir, FILE_NAME, MANIFEST_MAX_BYTES, trust)?;
-    let mut text = Vec::new();
-    let manifest_sha256 = read_through(&manifest_file, &manifest_path, MANIFEST_MAX_BYTES, |part| {
-        text.extend_from_slice(part);
+/// Its bytes and their hash.
+fn read_manifest(folder: &OwnedFd, dir: &Path, trust: &Trust) -> Result<(Vec<u8>, Sha256), Error> {
+    let file = open_file(folder, dir, FILE_NAME, MANIFEST_MAX_BYTES, trust)?;
+    let mut bytes = Vec::new();
+    let sha256 = read_through(&file, &dir.join(FILE_NAME), MANIFEST_MAX_BYTES, |part| {
+        bytes.extend_from_slice(part);
     })?;
-    let text = String::from_utf8(text)
-        .map_err(|_| Error::refused(format!("{FILE_NAME} is not UTF-8"), "ask the plugin's vendor"))?;
-    let manifest = Manifest::parse(&text)?;
-
-    for name in names(&folder, dir)? {
-        if name != FILE_NAME && !manifest.files.contains_key(&name) {
-            return Err(Error::refused(
-                format!("{} is not named in {FILE_NAME}", dir.join(&name).display()),
-                "remove it, or install the plugin's package anew",
-            ));
-        }
-    }
-    let mut library = None;
-    for (name, expected) in &manifest.files {
-        let file = open_file(&folder, dir, name, FILE_MAX_BYTES, trust)?;
-        let found = read_through(&file, &dir.join(name), FILE_MAX_BYTES, |_| ())?;
-        if found != *expected {
-            return Err(Error::refused(
-                format!(
-                    "{} is not the file that {FILE_NAME} names: its SHA-256 differs",
-                    dir.join(name).display()
-                ),
-                "install the plugin's package anew",
-            ));
-        }
-        if *name == manifest.library {
-            library = Some(file);
-        }
-    }
-    let library = library.ok_or_else(|| Error::refused("it has no library", "ask the plugin's vendor"))?;
-    let admitted = Admitted {
-        manifest,
-        dir: dir.to_owned(),
-        manifest_sha256,
-    };
-    Ok((admitted, library))
+    Ok((bytes, sha256))
 }
 
 /// Walks from `/`, checking each folder on the way.

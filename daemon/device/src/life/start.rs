@@ -44,9 +44,19 @@ pub(super) async fn start(
     device_id: String,
     offer: Offer,
 ) -> Result<Box<Started>, Failure> {
-    let (library, blobs) = prepare(settings.clone(), plugin.clone(), device_id.clone()).await?;
-    let device = connect(&offer.path).await?;
+    // The host's program starts while the files are checked. It is nobody's until it is told what to load.
     let host = Host::start(&settings.host_program).map_err(|error| refused(&error))?;
+    let prepared = tokio::try_join!(
+        prepare(settings.clone(), plugin.clone(), device_id.clone()),
+        connect(&offer.path)
+    );
+    let ((library, blobs), device) = match prepared {
+        Ok(prepared) => prepared,
+        Err(failure) => {
+            host.kill().await;
+            return Err(failure);
+        }
+    };
     let mut chatter = Chatter::new(plugin.manifest.id.clone(), device_id, settings.blobs.clone());
     let load = ToHost::Load(Box::new(load(&settings, &plugin, &offer, blobs)));
     let sent = host
