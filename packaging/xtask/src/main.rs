@@ -1,6 +1,7 @@
 //! The project's verbs: `cargo xtask VERB`. Each installs what it needs.
 
 mod bench;
+mod deb;
 mod demo;
 mod packages;
 mod run;
@@ -15,7 +16,7 @@ struct Verb {
     run: fn(&[String]) -> anyhow::Result<()>,
 }
 
-const VERBS: [Verb; 3] = [
+const VERBS: [Verb; 4] = [
     Verb {
         name: "demo",
         what: "an application from its QR code to receipt and hand-over [--out DIR]",
@@ -30,6 +31,11 @@ const VERBS: [Verb; 3] = [
         name: "bench",
         what: "speed and memory beside rivals, as ratios",
         run: bench::run,
+    },
+    Verb {
+        name: "deb",
+        what: "the Debian packages [--out DIR] [--built DIR]",
+        run: deb::run,
     },
 ];
 
