@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 use crate::packages;
-use crate::run::{cargo, root, say, succeed};
+use crate::run::{cargo, root, say, succeed, target};
 use contents::{Package, RECUEIL, SIMULATOR, Source};
 
 /// What packing needs.
@@ -17,18 +17,17 @@ const PACKING: &[&str] = &["binutils", "coreutils", "dpkg"];
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let Arguments { out, built } = Arguments::parse(arguments)?;
     packages::install(&[packages::SERVICES, PACKING])?;
-    let programs = match &built {
-        Some(dir) => dir.clone(),
-        None => {
-            succeed(&mut cargo(&["build", "--release", "--workspace", "--bins"]))?;
-            succeed(&mut cargo(&[
-                "build",
-                "--release",
-                "--package",
-                "recueil-plugin-simulator",
-            ]))?;
-            target().join("release")
-        }
+    let programs = if let Some(dir) = &built {
+        dir.clone()
+    } else {
+        succeed(&mut cargo(&["build", "--release", "--workspace", "--bins"]))?;
+        succeed(&mut cargo(&[
+            "build",
+            "--release",
+            "--package",
+            "recueil-plugin-simulator",
+        ]))?;
+        target().join("release")
     };
     std::fs::create_dir_all(&out)?;
     for package in [RECUEIL, SIMULATOR] {
@@ -37,10 +36,6 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         say(&pack(package, &programs, &out, compression)?.display().to_string());
     }
     Ok(())
-}
-
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into)
 }
 
 struct Arguments {

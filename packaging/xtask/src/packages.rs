@@ -9,11 +9,13 @@ use crate::run::{exists, say, succeed};
 /// What building and running the services needs.
 pub(crate) const SERVICES: &[&str] = &["dbus", "gcc", "libc6-dev", "tzdata", "util-linux"];
 
-/// What the tests need besides: other people's tools as judges, a real polkit.
+/// What the tests need besides: other people's tools as judges, a real polkit, a Debian to boot.
 pub(crate) const TESTS: &[&str] = &[
+    "binutils",
     "file",
     "g++",
     "libglib2.0-bin",
+    "mmdebstrap",
     "openssl",
     "pkexec",
     "polkitd",
@@ -22,6 +24,7 @@ pub(crate) const TESTS: &[&str] = &[
     "python3-gi",
     "strace",
     "systemd",
+    "systemd-container",
     "unzip",
 ];
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anyhow::Context;
 
 use crate::packages;
-use crate::run::{cargo, cargo_tool, root, say, succeed};
+use crate::run::{cargo, cargo_tool, root, say, succeed, target};
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     packages::install(&[packages::SERVICES, packages::TESTS])?;
@@ -33,6 +33,11 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     // Stories start the programs themselves, so all are built first, with the features that tests ask for: else
     // every dependency would be built twice.
     succeed(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
+    if packages::is_root() {
+        // Tests on a booted system have a deadline, and the first tree takes minutes to come.
+        let mut tree = std::process::Command::new(root().join("tests/system/build-tree.sh"));
+        succeed(tree.arg(target().join("system")))?;
+    }
     let tested = succeed(cargo(&["nextest", "run", "--workspace"]).args(arguments));
     let told = slowest();
     let documented = succeed(&mut cargo(&["test", "--workspace", "--doc", "--quiet"]));
@@ -42,9 +47,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
 
 /// The ten slowest tests and the counts, from the report of nextest.
 fn slowest() -> anyhow::Result<String> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
     let report =
-        std::fs::read_to_string(target.join("nextest/default/junit.xml")).context("no test report")?;
+        std::fs::read_to_string(target().join("nextest/default/junit.xml")).context("no test report")?;
     let mut tests: Vec<(f64, &str)> = report
         .split("<testcase ")
         .skip(1)

@@ -1,10 +1,12 @@
 //! A booted Debian: systemd, the bus, polkit, the journal, in a container of its own.
 
+use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
 use recueil_tests::{binary, project_path};
@@ -30,7 +32,7 @@ impl Machine {
         let Some(machine) = Self::boot()? else {
             return Ok(None);
         };
-        machine.run("dpkg --install /t/debian/recueil_*.deb")?;
+        machine.run("dpkg --install /d/recueil_*.deb")?;
         Ok(Some(machine))
     }
 
@@ -41,32 +43,24 @@ impl Machine {
             std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes())?;
             return Ok(None);
         }
-        let cache = binary("xtask")?
+        let built = binary("xtask")?
             .parent()
-            .and_then(Path::parent)
-            .context("a target folder")?
-            .join("system");
+            .context("a folder of programs")?
+            .to_owned();
+        let cache = built.parent().context("a target folder")?.join("system");
         let tree = output(Command::new(project_path("tests/system/build-tree.sh")).arg(&cache))?;
-        let share = tempfile::Builder::new().prefix("recueil-system-").tempdir()?;
-        let debian = share.path().join("debian");
-        std::fs::create_dir(&debian)?;
-        let built = binary("xtask")?.parent().context("a folder of programs")?.to_owned();
-        output(
-            Command::new(binary("xtask")?)
-                .arg("deb")
-                .arg("--out")
-                .arg(&debian)
-                .arg("--built")
-                .arg(&built),
-        )?;
-        Self::start(Path::new(tree.trim()), share, &built).map(Some)
+        let debian = packages(&cache, &built)?;
+        Self::start(Path::new(tree.trim()), &debian, &built).map(Some)
     }
 
-    fn start(tree: &Path, share: tempfile::TempDir, built: &Path) -> anyhow::Result<Self> {
-        let name = format!("recueil-{}", std::process::id());
+    fn start(tree: &Path, debian: &Path, built: &Path) -> anyhow::Result<Self> {
+        let share = tempfile::Builder::new().prefix("recueil-system-").tempdir()?;
+        std::fs::set_permissions(share.path(), std::fs::Permissions::from_mode(0o755))?;
+        let name = share.path().file_name().context("a folder's name")?;
+        let name = name.to_string_lossy().replace('.', "");
         let notify_path = share.path().join("notify");
         let notify = UnixDatagram::bind(&notify_path)?;
-        let log = std::fs::File::create(share.path().join("console"))?;
+        let log = File::create(share.path().join("console"))?;
         // Under a service manager of the machine it has a scope of its own; elsewhere we make its place.
         let managed = Path::new("/run/systemd/system").is_dir();
         let place = r#"for hierarchy in $HIERARCHIES; do
@@ -77,15 +71,28 @@ impl Machine {
         command
             .args(["-ec", place, "sh", "systemd-nspawn", "--quiet", "--register=no"])
             .args(if managed { &[][..] } else { &["--keep-unit"][..] })
-            .args(["--volatile=overlay", "--private-network", "--console=pipe", "--notify-ready=yes"])
+            .args([
+                "--volatile=overlay",
+                "--private-network",
+                "--console=pipe",
+                "--notify-ready=yes",
+            ])
             .args(["--capability=all", "--system-call-filter=@known"])
             .arg(format!("--machine={name}"))
             .arg("--directory")
             .arg(tree)
             .arg(format!("--bind={}:/t", share.path().display()))
             .arg(format!("--bind-ro={}:/b", built.display()))
+            .arg(format!("--bind-ro={}:/d", debian.display()))
             .args(["--boot", "systemd.show_status=0"])
-            .env("HIERARCHIES", if managed { String::new() } else { HIERARCHIES.join(" ") })
+            .env(
+                "HIERARCHIES",
+                if managed {
+                    String::new()
+                } else {
+                    HIERARCHIES.join(" ")
+                },
+            )
             .env("NAME", &name)
             .env("NOTIFY_SOCKET", &notify_path)
             .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
@@ -93,9 +100,8 @@ impl Machine {
             .stdout(log.try_clone()?)
             .stderr(log);
         let mut nspawn = command.spawn().context("package systemd-container is needed")?;
-        let leader = leader(&notify, &mut nspawn).with_context(|| {
-            std::fs::read_to_string(share.path().join("console")).unwrap_or_default()
-        });
+        let leader = leader(&notify, &mut nspawn)
+            .with_context(|| std::fs::read_to_string(share.path().join("console")).unwrap_or_default());
         match leader {
             Ok(leader) => Ok(Self {
                 nspawn,
@@ -163,7 +169,12 @@ impl Machine {
 
     /// What our units logged.
     pub(crate) fn journal(&self) -> String {
-        let mut journalctl = self.command(&["journalctl", "--no-pager", "--lines=200", "--output=short-monotonic"]);
+        let mut journalctl = self.command(&[
+            "journalctl",
+            "--no-pager",
+            "--lines=200",
+            "--output=short-monotonic",
+        ]);
         let output = journalctl.stdin(Stdio::null()).output();
         output.map_or_else(
             |error| error.to_string(),
@@ -185,6 +196,54 @@ impl Drop for Machine {
             remove_tree(&Path::new(hierarchy).join(&self.name));
         }
     }
+}
+
+/// The folder of the packages, made anew where anything that goes into them is newer.
+fn packages(cache: &Path, built: &Path) -> anyhow::Result<PathBuf> {
+    let lock = File::create(cache.join("debian.lock"))?;
+    lock.lock()?;
+    let out = cache.join("debian");
+    let made = out.join("made");
+    let sources = [
+        "packaging",
+        "config",
+        "sdk/dbus",
+        "plugins/simulator",
+        "tests/fixtures/images",
+    ];
+    let mut newest = newest(built, 0)?;
+    for source in sources {
+        newest = newest.max(self::newest(&project_path(source), 3)?);
+    }
+    if std::fs::metadata(&made)
+        .and_then(|made| made.modified())
+        .is_ok_and(|made| made > newest)
+    {
+        return Ok(out);
+    }
+    // Its date is that of the beginning: what changes meanwhile is newer.
+    std::fs::create_dir_all(&out)?;
+    let beginning = File::create(out.join("begun"))?;
+    let mut deb = Command::new(binary("xtask")?);
+    output(deb.arg("deb").arg("--out").arg(&out).arg("--built").arg(built))?;
+    drop(beginning);
+    std::fs::rename(out.join("begun"), made)?;
+    Ok(out)
+}
+
+/// When the newest file below a folder was written, so many folders deep.
+fn newest(dir: &Path, depth: u32) -> anyhow::Result<SystemTime> {
+    let mut newest = SystemTime::UNIX_EPOCH;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if metadata.is_file() {
+            newest = newest.max(metadata.modified()?);
+        } else if metadata.is_dir() && depth > 0 {
+            newest = newest.max(self::newest(&entry.path(), depth - 1)?);
+        }
+    }
+    Ok(newest)
 }
 
 /// What makes the test impossible here.
