@@ -13,6 +13,7 @@ pub(crate) const SERVICES: &[&str] = &["dbus", "gcc", "libc6-dev", "tzdata", "ut
 pub(crate) const TESTS: &[&str] = &[
     "binutils",
     "file",
+    "fuse3",
     "g++",
     "libglib2.0-bin",
     "mmdebstrap",
