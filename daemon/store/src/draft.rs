@@ -47,7 +47,7 @@ impl Store {
     /// Begins a draft that has no items yet.
     ///
     /// # Errors
-    /// [`Error::Exists`], [`Error::Limit`].
+    /// [`Error::Exists`], [`Error::Limit`]; [`Error::Full`] also where the reserve is given up: what is open comes first.
     pub fn create_draft(&mut self, draft: &Draft, stamp: &Stamp) -> Result<(), Error> {
         if !draft.items.is_empty() {
             return Err(Error::Inconsistent {
@@ -55,11 +55,12 @@ impl Store {
                 what: "a new draft has no items",
             });
         }
+        self.spare_reserve()?;
         let key = Key::random()?;
         let wrapped = key.wrapped(&self.key, Place::WrappedKey(draft.id))?;
         let content = sealed_content(&key, draft, 1)?;
         let id = draft.id.to_string();
-        self.write(stamp, |tx| {
+        self.write_once(Some(stamp), &mut |tx| {
             let drafts: usize = count(tx, "SELECT count(*) FROM draft")?;
             if drafts >= DRAFTS_MAX {
                 return Err(Error::Limit {
@@ -222,7 +223,8 @@ impl Store {
     /// # Errors
     /// [`Error::NoDraft`], [`Error::Refused`].
     pub fn destroy_draft(&mut self, id: DossierId, ending: Ending, stamp: &Stamp) -> Result<State, Error> {
-        self.draft_row(id)?;
+        // The key may be damaged: what cannot be read can still be destroyed.
+        self.is_living(id)?;
         let (end, _actor) = next(self.state(id)?, ending.event())?;
         self.write(stamp, |tx| {
             destroy_key(tx, id, end)?;
@@ -259,6 +261,19 @@ impl Store {
         })
     }
 
+    /// Refuses what is no draft, or none any more.
+    fn is_living(&self, id: DossierId) -> Result<(), Error> {
+        let found: Option<i64> = self
+            .db
+            .query_row(
+                "SELECT 1 FROM draft WHERE id = ?1 AND ending IS NULL",
+                [id.to_string()],
+                |row| row.get(0),
+            )
+            .optional()?;
+        found.map(drop).ok_or(Error::NoDraft(id))
+    }
+
     /// A living draft's row, its key unwrapped.
     pub(crate) fn draft_row(&self, id: DossierId) -> Result<Row, Error> {
         let found: Option<(Vec<u8>, i64, Vec<u8>)> = self
@@ -285,7 +300,7 @@ impl Store {
             let place = Place::Item(id, record.name.as_str(), version);
             let (nonce, tag) = key.seal_in_place(place, &mut payload)?;
             let file = file_name(record.name.as_str(), version);
-            folder.prepare(&file, 0o600, &[MAGIC, &nonce, &payload, &tag])?;
+            self.prepare(&folder, &file, 0o600, &[MAGIC, &nonce, &payload, &tag])?;
             folder.publish(&file)?;
         }
         Ok(())

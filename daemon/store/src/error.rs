@@ -11,8 +11,8 @@ pub enum Error {
         /// The first line that does not fit.
         line: u64,
     },
-    /// The index is not one, or not as it was written.
-    #[error("the store's index is damaged: {what}")]
+    /// The index is not one, or not as it was written, or the disk cannot read it: `SQLite` says the same of both.
+    #[error("the store's index is damaged, or its disk cannot be read: {what}")]
     Corrupt {
         /// What was wrong with it.
         what: String,

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, FallocateFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::Error;
@@ -168,6 +168,48 @@ impl Folder {
         Ok(Some(bytes))
     }
 
+    /// Whether there is such a file.
+    pub(crate) fn has(&self, name: &str) -> Result<bool, Error> {
+        match rustix::fs::accessat(&self.0, name, Access::EXISTS, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(Error::harmless("look for a file", errno)),
+        }
+    }
+
+    /// Bytes of a file; 0 where there is none.
+    pub(crate) fn len(&self, name: &str) -> Result<u64, Error> {
+        match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(u64::try_from(stat.st_size).unwrap_or(0)),
+            Err(Errno::NOENT) => Ok(0),
+            Err(errno) => Err(Error::harmless("look at a file", errno)),
+        }
+    }
+
+    /// Makes a file that holds nothing but space, whole or not at all.
+    pub(crate) fn allocate(&self, name: &str, bytes: u64) -> Result<(), Error> {
+        let what = "set space aside";
+        let unfinished = unfinished(name);
+        self.unlink(&unfinished)
+            .map_err(|errno| Error::harmless("remove an unfinished file", errno))?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.0, &unfinished, flags, Mode::from_raw_mode(0o600))
+            .map_err(|errno| Error::harmless(what, errno))?;
+        let allocated = match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+            // What cannot set space aside takes it.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => fill(&mut std::fs::File::from(file), bytes),
+            Err(errno) => Err(Error::harmless(what, errno)),
+            Ok(()) => sync(&file, "space set aside"),
+        };
+        if let Err(error) = allocated {
+            if !error.is_fatal() {
+                self.discard(name);
+            }
+            return Err(error);
+        }
+        self.publish(name)
+    }
+
     /// Makes the names in this folder durable.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         sync(&self.0, "a folder")
@@ -188,6 +230,13 @@ const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::
 /// Whether a name is that of an unfinished file of ours.
 pub(crate) fn is_unfinished(name: &str) -> bool {
     name.starts_with(UNFINISHED)
+}
+
+/// Writes zeros, so that no other may have the space.
+fn fill(file: &mut std::fs::File, bytes: u64) -> Result<(), Error> {
+    let written = std::io::copy(&mut std::io::repeat(0).take(bytes), file);
+    written.map_err(|error| refused("set space aside", error))?;
+    sync(&file, "space set aside")
 }
 
 fn unfinished(name: &str) -> String {

@@ -84,6 +84,8 @@ CREATE TABLE freed_sequence (number INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE key_check (sealed BLOB NOT NULL) STRICT;
 ";
 
+/// A journal of this length is written into the index.
+const JOURNAL_LONG_BYTES: u64 = 4 << 20;
 const CHECK_TEXT: &[u8] = b"recueil";
 
 /// Opens or makes `store.sqlite`, takes it for this process alone, and checks the storage key against it.
@@ -92,9 +94,22 @@ pub(crate) fn open(state_dir: &Path, state: &Folder, key: &StorageKey) -> Result
     db.busy_timeout(std::time::Duration::ZERO)?;
     // Before the first look at the journal, so that its index lives in our memory and not in a file.
     db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-    db.pragma_update(None, "journal_mode", "WAL")?;
+    // Run to its end: SQLite writes the new mode into the file after it has told it, and an error of that writing is
+    // lost where only the answer is read.
+    let mut set = db.prepare("PRAGMA journal_mode = WAL")?;
+    let mut answers = set.query([])?;
+    while answers.next()?.is_some() {}
+    drop(answers);
+    drop(set);
+    let mode: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    if mode != "wal" {
+        let mode = format!("its mode is {mode}");
+        return Err(Error::uncertain("the index's journal", mode));
+    }
     // NORMAL does not sync at commit; an item would be told accepted and lost.
     db.pragma_update(None, "synchronous", "FULL")?;
+    // SQLite keeps to itself what fails when it does this at a commit, a failed fsync too.
+    db.pragma_update(None, "wal_autocheckpoint", 0)?;
     db.pragma_update(None, "secure_delete", "ON")?;
     db.pragma_update(None, "foreign_keys", "ON")?;
     db.pragma_update(None, "trusted_schema", "OFF")?;
@@ -104,6 +119,21 @@ pub(crate) fn open(state_dir: &Path, state: &Folder, key: &StorageKey) -> Result
     state.sync()?;
     check_key(&db, &key.0)?;
     Ok(db)
+}
+
+/// Moves the journal's pages into the index file once there are many. What was committed stays committed without
+/// it, so a disk that refuses is only told; one that cannot sync ends the process.
+pub(crate) fn shorten_journal(db: &Connection, state: &Folder) -> Result<(), Error> {
+    if state.len("store.sqlite-wal")? < JOURNAL_LONG_BYTES {
+        return Ok(());
+    }
+    match flush_deleted(db) {
+        Err(error) if !error.is_fatal() => {
+            tracing::warn!(%error, "the index's journal stays long");
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 /// Moves old pages out of the journal, so that what was deleted is overwritten and not only unlisted.

@@ -76,7 +76,7 @@ impl Store {
         let sequence = self.checked_parcel(parcel)?;
         let (sealed, _actor) = next(self.state(id)?, Event::SealWritten)?;
         let file = parcel_name(id);
-        self.ready.prepare(&file, PARCEL_MODE, &[&parcel.bytes])?;
+        self.prepare(&self.ready, &file, PARCEL_MODE, &[&parcel.bytes])?;
         let begun = self.write_part(|tx| {
             tx.execute(
                 "UPDATE dossier SET parcel = 'writing', title = ?2, sealed_at = ?3, parcel_sha256 = ?4,

@@ -49,9 +49,10 @@ pub struct Store {
     pub(crate) db: Connection,
     pub(crate) key: Key,
     /// Holds the lock as well.
-    pub(crate) _state: Folder,
+    pub(crate) state: Folder,
     pub(crate) drafts: Folder,
     pub(crate) ready: Folder,
+    pub(crate) reserve_bytes: u64,
     recovery: Recovery,
 }
 
@@ -77,9 +78,10 @@ impl Store {
         let mut store = Self {
             db,
             key: key.0,
-            _state: state,
+            state,
             drafts,
             ready,
+            reserve_bytes: 0,
             recovery: Recovery::default(),
         };
         store.recovery = recover::run(&mut store, &Stamp::station(now))?;
@@ -91,34 +93,59 @@ impl Store {
         &self.recovery
     }
 
-    /// One durable step, with its client token.
+    /// One durable step, with its client token. Where the disk is full, the reserve is given up for it.
     pub(crate) fn write<T>(
         &mut self,
         stamp: &Stamp,
-        step: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
+        mut step: impl FnMut(&Transaction<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let tx = self
-            .db
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let done = step(&tx)?;
-        if let Some(answered) = &stamp.answered {
-            token::remember(&tx, &self.key, stamp, answered)?;
+        match self.write_once(Some(stamp), &mut step) {
+            Err(Error::Full) if self.give_up_reserve()? => self.write_once(Some(stamp), &mut step),
+            done => done,
         }
-        tx.commit()?;
-        Ok(done)
     }
 
     /// One durable step on the way to another that carries the client token.
     pub(crate) fn write_part<T>(
         &mut self,
-        step: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
+        mut step: impl FnMut(&Transaction<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match self.write_once(None, &mut step) {
+            Err(Error::Full) if self.give_up_reserve()? => self.write_once(None, &mut step),
+            done => done,
+        }
+    }
+
+    /// One durable step that is not worth the reserve.
+    pub(crate) fn write_once<T>(
+        &mut self,
+        stamp: Option<&Stamp>,
+        step: &mut impl FnMut(&Transaction<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let tx = self
             .db
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let done = step(&tx)?;
+        if let Some((stamp, answered)) = stamp.and_then(|stamp| Some((stamp, stamp.answered.as_ref()?))) {
+            token::remember(&tx, &self.key, stamp, answered)?;
+        }
         tx.commit()?;
+        index::shorten_journal(&self.db, &self.state)?;
         Ok(done)
+    }
+
+    /// Writes a file that has no name yet. Where the disk is full, the reserve is given up for it.
+    pub(crate) fn prepare(
+        &self,
+        folder: &Folder,
+        name: &str,
+        mode: u32,
+        parts: &[&[u8]],
+    ) -> Result<(), Error> {
+        match folder.prepare(name, mode, parts) {
+            Err(Error::Full) if self.give_up_reserve()? => folder.prepare(name, mode, parts),
+            done => done,
+        }
     }
 
     /// Where a dossier stands.

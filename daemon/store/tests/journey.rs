@@ -619,3 +619,33 @@ fn a_destroyed_key_is_gone_from_the_index_file_too() {
         .unwrap();
     assert!(plain_in(&folder.config.state_dir, &wrapped).is_empty());
 }
+
+#[test]
+fn a_draft_whose_key_is_damaged_is_destroyed_all_the_same() {
+    let folder = Folder::new();
+    let mut store = folder.open();
+    let mut draft = draft(1);
+    store.create_draft(&draft, &stamp(0)).unwrap();
+    put(&mut store, &mut draft, item("photo", payload(1, 5000))).unwrap();
+    drop(store);
+    let db = rusqlite::Connection::open(folder.config.state_dir.join("store.sqlite")).unwrap();
+    db.execute("UPDATE draft SET key = zeroblob(length(key))", [])
+        .unwrap();
+    drop(db);
+
+    let mut store = folder.open();
+    assert!(matches!(store.load_draft(draft.id), Err(Error::Damaged { .. })));
+    assert!(store.drafts().unwrap().is_empty(), "it is named in the log");
+    store
+        .destroy_draft(draft.id, Ending::Cancelled, &stamp(1))
+        .unwrap();
+    assert_eq!(store.state(draft.id).unwrap(), State::Cancelled);
+    assert!(
+        !folder
+            .config
+            .state_dir
+            .join("drafts")
+            .join(draft.id.to_string())
+            .exists()
+    );
+}

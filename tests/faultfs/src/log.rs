@@ -139,6 +139,19 @@ impl Log {
         })
     }
 
+    /// The same without what syncs of these paths made durable: a disk that lies, for counterproofs.
+    #[must_use]
+    pub fn without_syncs_of(mut self, forgotten: impl Fn(&str) -> bool) -> Self {
+        for (entry, change) in &mut self.entries {
+            if matches!(entry, Entry::Call(call) if forgotten(&call.path))
+                && matches!(change, Some(Change::Sync { .. }))
+            {
+                *change = None;
+            }
+        }
+        self
+    }
+
     /// The files as programs saw them before this line, the unsynced with the synced.
     pub fn seen_before(&self, line: usize) -> Tree {
         let mut tree = Tree::clone(&self.base);

@@ -1,6 +1,10 @@
 //! A store in a folder of its own, and dossiers to put into it.
 
 #![allow(dead_code, reason = "each test program uses its part of this")]
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+
+pub(crate) mod disk;
+pub(crate) mod story;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
