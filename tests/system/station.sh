@@ -14,10 +14,6 @@ mv /var/lib/cert/station /root/station
 chown -R cert: /var/lib/cert
 "$here/enrol.sh" /root/station 127.0.0.1:8443
 
-cat >/etc/polkit-1/rules.d/10-station.rules <<'RULES'
-polkit.addRule(function(action, subject) {
-    if (action.id.indexOf("fr.recueil.station1.") == 0 && subject.user == "agent") return polkit.Result.YES;
-});
-RULES
+install -m 644 "$here/10-station.rules" /etc/polkit-1/rules.d/
 systemctl start polkit.service recueil-virtual.service
 systemctl restart recueil-courier.service recueil-hostd.service recueild.service

@@ -29,11 +29,16 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         ]))?;
         target().join("release")
     };
-    std::fs::create_dir_all(&out)?;
+    // A build for tests is packed for speed, a release for size.
+    let compression = if built.is_some() { "-Znone" } else { "-Zxz" };
+    pack_all(&programs, &out, compression)
+}
+
+/// Packs both packages into `out`.
+pub(crate) fn pack_all(programs: &Path, out: &Path, compression: &str) -> anyhow::Result<()> {
+    std::fs::create_dir_all(out)?;
     for package in [RECUEIL, SIMULATOR] {
-        // A build for tests is packed for speed, a release for size.
-        let compression = if built.is_some() { "-Znone" } else { "-Zxz" };
-        say(&pack(package, &programs, &out, compression)?.display().to_string());
+        say(&pack(package, programs, out, compression)?.display().to_string());
     }
     Ok(())
 }

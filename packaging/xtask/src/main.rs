@@ -6,6 +6,7 @@ mod demo;
 mod packages;
 mod run;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ struct Verb {
     run: fn(&[String]) -> anyhow::Result<()>,
 }
 
-const VERBS: [Verb; 4] = [
+const VERBS: [Verb; 5] = [
     Verb {
         name: "demo",
         what: "an application from its QR code to receipt and hand-over [--out DIR]",
@@ -36,6 +37,11 @@ const VERBS: [Verb; 4] = [
         name: "deb",
         what: "the Debian packages [--out DIR] [--built DIR]",
         run: deb::run,
+    },
+    Verb {
+        name: "vm",
+        what: "power cuts in a guest of qemu [--rounds N] [--seed S] [--built DIR]",
+        run: vm::run,
     },
 ];
 

@@ -65,6 +65,40 @@ pub(crate) fn install(wanted: &[&[&str]]) -> anyhow::Result<()> {
     succeed(command.args(&missing))
 }
 
+/// Installs qemu. Debian 12's own does not go with the `qemu-utils` of its backports, which many machines have; then it
+/// comes from there too, by a list of this call alone.
+pub(crate) fn install_qemu() -> anyhow::Result<()> {
+    const QEMU: &str = "qemu-system-x86";
+    if exists("qemu-system-x86_64", "--version") || install(&[&[QEMU]]).is_ok() {
+        return Ok(());
+    }
+    let release = std::fs::read_to_string("/etc/os-release")?;
+    let name = release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    let Some(name) = name else {
+        bail!("{QEMU} cannot be installed, and this is no Debian with backports");
+    };
+    let suite = format!("{name}-backports");
+    let list = std::env::temp_dir().join("recueil-backports.list");
+    std::fs::write(&list, format!("deb http://deb.debian.org/debian {suite} main\n"))?;
+    let only = format!("Dir::Etc::sourcelist={}", list.display());
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.args(["-q", "-o", &only]).args(arguments);
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        succeed(&mut command)
+    };
+    apt(&[
+        "-o",
+        "Dir::Etc::sourceparts=-",
+        "-o",
+        "APT::Get::List-Cleanup=0",
+        "update",
+    ])?;
+    apt(&["install", "-y", "--no-install-recommends", "-t", &suite, QEMU])
+}
+
 /// Whether we run as root, and so may give each service its own user.
 pub(crate) fn is_root() -> bool {
     Command::new("id")
