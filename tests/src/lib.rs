@@ -8,6 +8,7 @@ mod acting;
 mod activator;
 mod bus;
 mod client;
+pub mod clock;
 mod folders;
 mod plugins;
 mod polkit;

@@ -14,7 +14,7 @@ use crate::activator::Activator;
 use crate::folders::{Folders, binary, fixtures, project_path};
 use crate::processes::Process;
 use crate::users::{User, Users};
-use crate::{bus, plugins, polkit};
+use crate::{bus, clock, plugins, polkit};
 
 /// How a station is started.
 #[derive(Debug, Clone)]
@@ -29,6 +29,16 @@ pub struct Options {
     pub steal_after_s: u64,
     /// Longest try of a hand, seconds.
     pub hand_s: u32,
+    /// Where the courier connects in place of CERT: a line that a test holds in its hands.
+    pub line: Option<std::net::SocketAddr>,
+    /// More keys of the table `[courier]`.
+    pub courier: Value,
+    /// Procedures beside the project's own, by file name.
+    pub procedures: Vec<(&'static str, &'static str)>,
+    /// A file that says what time it is for `recueild` and the courier (libfaketime, Debian package `faketime`).
+    pub clock: Option<PathBuf>,
+    /// The same for CERT.
+    pub cert_clock: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -39,6 +49,11 @@ impl Default for Options {
             devices: true,
             steal_after_s: 60,
             hand_s: 60,
+            line: None,
+            courier: Value::Null,
+            procedures: Vec::new(),
+            clock: None,
+            cert_clock: None,
         }
     }
 }
@@ -152,6 +167,12 @@ impl Station {
         Ok(())
     }
 
+    /// Where CERT listens.
+    pub fn cert_address(&self) -> anyhow::Result<std::net::SocketAddr> {
+        let address = self.cert_address.as_deref().context("there is no CERT")?;
+        Ok(address.parse()?)
+    }
+
     /// Sends one command to the CERT simulator and gives its answer.
     pub fn cert(&self, command: &Value) -> anyhow::Result<Value> {
         talk(&self.folders.path("cert/control.sock"), command)
@@ -249,7 +270,7 @@ impl Station {
             "receipts_dir": at("courier/receipts"),
             "hostd_socket": at("run/hostd/hostd.sock"),
             "courier_socket": at("run/courier/courier.sock"),
-            "procedures_dir": project_path("config/procedures").display().to_string(),
+            "procedures_dir": self.procedures()?.display().to_string(),
             "profiles_dir": project_path("config/profiles").display().to_string(),
             "status_poll_s": 1,
             "steal_after_s": self.options.steal_after_s,
@@ -271,15 +292,18 @@ impl Station {
             courier.extend([
                 (
                     "url".to_owned(),
-                    json!(format!(
-                        "https://{}",
-                        self.cert_address.as_deref().unwrap_or_default()
-                    )),
+                    json!(match self.options.line {
+                        Some(line) => format!("https://{line}"),
+                        None => format!("https://{}", self.cert_address.as_deref().unwrap_or_default()),
+                    }),
                 ),
                 ("tls_key".to_owned(), json!(key("tls.key"))),
                 ("tls_certificate".to_owned(), json!(key("tls.crt"))),
                 ("tls_roots".to_owned(), json!([key("tls-root.crt")])),
             ]);
+        }
+        if let (Some(courier), Some(more)) = (courier.as_object_mut(), self.options.courier.as_object()) {
+            courier.extend(more.clone());
         }
         let config = json!({
             "station": { "id": if self.options.cert { STATION } else { "" } },
@@ -302,12 +326,45 @@ impl Station {
         )?)
     }
 
+    /// The project's procedures, or a folder with more.
+    fn procedures(&self) -> anyhow::Result<PathBuf> {
+        let own = project_path("config/procedures");
+        if self.options.procedures.is_empty() {
+            return Ok(own);
+        }
+        let user = self.users.recueil;
+        let dir = self.folders.folder("procedures", user, user, 0o755)?;
+        for entry in std::fs::read_dir(own)? {
+            let path = entry?.path();
+            std::fs::copy(&path, dir.join(path.file_name().unwrap_or_default()))?;
+        }
+        for (name, text) in &self.options.procedures {
+            std::fs::write(dir.join(name), text)?;
+        }
+        Ok(dir)
+    }
+
     fn log(&self, name: &str) -> PathBuf {
         self.folders.path("log").join(name)
     }
 
+    /// A program of ours under its user, with a clock of its own if there is one.
+    fn command(&self, user: User, name: &str, clock: Option<&Path>) -> anyhow::Result<Command> {
+        let program = binary(name)?;
+        let Some(clock) = clock else {
+            return Ok(self.users.command(user, &program));
+        };
+        let mut command = self.users.command(user, "/usr/bin/env".as_ref());
+        command.args(clock::words(clock)?).arg(program);
+        Ok(command)
+    }
+
     fn service(&self, user: User, name: &str, arguments: &[&str]) -> anyhow::Result<Process> {
-        let mut command = self.users.command(user, &binary(name)?);
+        let clock = match name {
+            "recueild" | "recueil-courier" => self.options.clock.as_deref(),
+            _ => None,
+        };
+        let mut command = self.command(user, name, clock)?;
         command
             .arg("--config")
             .arg(self.folders.path("recueil.toml"))
@@ -317,7 +374,8 @@ impl Station {
 
     /// Starts CERT, on the port it had before if it had one.
     pub fn start_cert(&mut self) -> anyhow::Result<()> {
-        let mut command = self.users.command(self.users.cert, &binary("recueil-cert")?);
+        let clock = self.options.cert_clock.as_deref();
+        let mut command = self.command(self.users.cert, "recueil-cert", clock)?;
         command.arg("serve").arg(self.folders.path("cert"));
         if let Some(address) = &self.cert_address {
             command.args(["--listen", address]);
@@ -328,6 +386,11 @@ impl Station {
         anyhow::ensure!(self.cert_address.is_some(), "CERT does not say where it listens");
         self.cert = Some(process);
         Ok(())
+    }
+
+    /// Ends the courier as the service manager does.
+    pub fn stop_courier(&mut self) {
+        self.courier = None;
     }
 
     /// Ends CERT.

@@ -168,6 +168,8 @@ views! {
         pub total_bytes: u64,
         /// Failed tries since the last progress.
         pub failures: u32,
+        /// What was wrong at the last try and what to do; absent when nothing is.
+        pub trouble: Option<String>,
     }
     /// A plugin folder.
     PluginView {

@@ -44,6 +44,15 @@ pub struct Config {
     /// Longest wait after any failure, seconds.
     #[serde(default = "retry_max_s")]
     pub retry_max_s: u64,
+    /// Longest wait for a connection, and again for its TLS, seconds.
+    #[serde(default = "connect_s")]
+    pub connect_s: u64,
+    /// Longest wait for an answer, seconds.
+    #[serde(default = "answer_s")]
+    pub answer_s: u64,
+    /// Longest time that one PATCH may take, seconds; a line that stands still is noticed after this.
+    #[serde(default = "part_s")]
+    pub part_s: u64,
 }
 
 /// Smallest PATCH; a town hall's proxy may cut what takes longer than half a minute.
@@ -58,6 +67,16 @@ fn retry_base_s() -> u64 {
 }
 fn retry_max_s() -> u64 {
     900
+}
+fn connect_s() -> u64 {
+    10
+}
+fn answer_s() -> u64 {
+    30
+}
+/// 1 MiB at 128 kbit/s takes 64 s.
+fn part_s() -> u64 {
+    120
 }
 
 /// The whole file. The other tables belong to other processes.
@@ -95,6 +114,13 @@ impl Config {
         }
         if self.retry_base_s == 0 || self.retry_base_s > self.retry_max_s || self.retry_max_s > 86_400 {
             return wrong("retry_base_s", "1 to retry_max_s, and that at most 86400");
+        }
+        // `recueild` waits two minutes for an answer, which takes connection, TLS and answer.
+        if !(1..=30).contains(&self.connect_s) || !(1..=45).contains(&self.answer_s) {
+            return wrong("connect_s", "1 to 30, and answer_s 1 to 45");
+        }
+        if !(1..=3600).contains(&self.part_s) {
+            return wrong("part_s", "1 to 3600");
         }
         if self.url.is_some() {
             if self.tls_key.is_none() {
@@ -149,6 +175,9 @@ mod tests {
         };
         assert_eq!(key("chunk_bytes = 1"), "chunk_bytes");
         assert_eq!(key("retry_base_s = 10\nretry_max_s = 5"), "retry_base_s");
+        assert_eq!(key("connect_s = 0"), "connect_s");
+        assert_eq!(key("answer_s = 46"), "connect_s");
+        assert_eq!(key("part_s = 0"), "part_s");
         assert_eq!(key("url = 'https://127.0.0.1:1'"), "tls_key");
         assert!(matches!(parse("proxy = 'x'"), Err(Error::Config { .. })));
     }

@@ -15,6 +15,8 @@ use crate::Error;
 
 /// Largest parcel (PROTOCOL.md, `too-large`).
 const PARCEL_MAX_BYTES: u64 = 256 << 20;
+/// Largest receipt that is taken from CERT.
+const RECEIPT_MAX_BYTES: u64 = 256 << 10;
 /// Parcels looked at in one round; the rest follows when some are gone.
 const PARCELS_MAX: usize = 1000;
 const UNFINISHED: &str = ".tmp-";
@@ -149,6 +151,30 @@ impl Folders {
             .and_then(|()| publish(&self.receipts, &name))
             .and_then(|()| Ok(rustix::fs::fsync(&self.receipts)?))
             .map_err(Error::Durability)
+    }
+
+    /// Takes a receipt away that is not believed; whether it was this one that lay there. Should a crash bring it
+    /// back, it is refused again.
+    pub(crate) fn drop_receipt(
+        &self,
+        id: DossierId,
+        kind: ReceiptKind,
+        sha256: &str,
+    ) -> std::io::Result<bool> {
+        let name = receipt_name(id, kind);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = match rustix::fs::openat(&self.receipts, &name, flags, Mode::empty()) {
+            Ok(fd) => std::fs::File::from(fd),
+            Err(Errno::NOENT) => return Ok(false),
+            Err(errno) => return Err(errno.into()),
+        };
+        let mut bytes = Vec::new();
+        file.take(RECEIPT_MAX_BYTES).read_to_end(&mut bytes)?;
+        if recueil_dossier::sha256_hex(&bytes) != sha256 {
+            return Ok(false);
+        }
+        unlink(&self.receipts, &name)?;
+        Ok(true)
     }
 
     /// Writes how far a parcel is, for whoever looks. Nothing depends on it: CERT tells where to go on.
@@ -302,6 +328,24 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"CMS");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(folders.stage(id).unwrap(), Stage::Stored);
+        let digest = recueil_dossier::sha256_hex;
+        assert!(
+            !folders
+                .drop_receipt(id, ReceiptKind::Stored, &digest(b"other"))
+                .unwrap()
+        );
+        assert!(
+            folders
+                .drop_receipt(id, ReceiptKind::Stored, &digest(b"CMS"))
+                .unwrap()
+        );
+        assert!(
+            !folders
+                .drop_receipt(id, ReceiptKind::Stored, &digest(b"CMS"))
+                .unwrap(),
+            "once"
+        );
+        assert_eq!(folders.stage(id).unwrap(), Stage::Waiting);
         folders.write_receipt(id, ReceiptKind::Refused, b"CMS").unwrap();
         assert_eq!(folders.stage(id).unwrap(), Stage::Ended);
         assert_eq!(folders.known().unwrap(), [id]);

@@ -44,8 +44,8 @@ impl From<Failure> for Trouble {
     }
 }
 
-/// How often one sending begins again at CERT's word before it counts as failed.
-const TURNS_MAX: u32 = 8;
+/// How often one sending begins again at CERT's word before it counts as failed; each may cost a whole parcel.
+const TURNS_MAX: u32 = 3;
 
 /// Sends parcels, one after the other, on one line.
 pub(crate) async fn send(
@@ -77,6 +77,7 @@ async fn send_one(
 ) -> Result<(), Trouble> {
     let outgoing = blocking(folders, move |folders| folders.outgoing(id)).await?;
     let outgoing = outgoing.map_err(Trouble::Disk)?.ok_or(Trouble::Gone)?;
+    let mut last = Failure::Digest;
     for _turn in 0..TURNS_MAX {
         let Announced {
             state,
@@ -85,18 +86,21 @@ async fn send_one(
         } = line.announce(id, outgoing.size, &outgoing.sha256).await?;
         if let (Standing::Receiving, Some(upload)) = (state, upload) {
             match send_bytes(line, &outgoing, chunk, id, &upload, offset, events).await {
-                Err(Trouble::Cert(Failure::Expired)) => continue,
+                Err(Trouble::Cert(Failure::Expired)) => {
+                    last = Failure::Expired;
+                    continue;
+                }
                 done => done?,
             }
         }
         match line.commit(id, &outgoing.sha256).await {
             // Bytes were lost or changed on the way: CERT says from where to go on.
-            Err(Failure::Digest | Failure::Expired | Failure::NotFound) => {}
+            Err(failure @ (Failure::Digest | Failure::Expired | Failure::NotFound)) => last = failure,
             Err(failure) => return Err(failure.into()),
             Ok(receipt) => return write(folders, id, ReceiptKind::Stored, receipt).await,
         }
     }
-    Err(Failure::protocol("it begins the upload again and again").into())
+    Err(last.into())
 }
 
 async fn send_bytes(

@@ -48,7 +48,7 @@ async fn ask(endpoint: Endpoint, call: Call) -> Result<Reply, Failure> {
             let statuses = line.statuses(&demandes).await?;
             Ok((Ok(Answer::Statuses { statuses }), None))
         }
-        Call::Look | Call::Line => Ok((Ok(Answer::Done), None)),
+        Call::Look | Call::Line | Call::ReceiptRefused { .. } => Ok((Ok(Answer::Done), None)),
     }
 }
 
@@ -60,7 +60,9 @@ fn told(failure: Failure) -> Told {
             FailureCode::Unreachable,
             "CERT is busy: try again in a minute".into(),
         ),
-        Failure::Refused(text) | Failure::Conflict(text) => (FailureCode::Refused, text),
+        Failure::Refused(text) | Failure::NotYours(text) | Failure::Conflict(text) => {
+            (FailureCode::Refused, text)
+        }
         Failure::NotFound => (
             FailureCode::NotFound,
             "CERT does not know this number: check it".into(),

@@ -99,6 +99,7 @@ pub(crate) fn outbox(parcel: &OutboxView) -> Value {
         "sent-bytes": parcel.sent_bytes,
         "total-bytes": parcel.total_bytes,
         "failures": parcel.failures,
+        "trouble": parcel.trouble,
     })
 }
 

@@ -11,6 +11,7 @@ use recueil_wire::read_memory;
 use zeroize::Zeroizing;
 
 use crate::link::{CallError, Conversation, Link, Sorted};
+use crate::receipts::RefusedReceipt;
 
 pub(crate) struct WithCourier;
 
@@ -73,6 +74,26 @@ impl Courier {
     pub(crate) async fn look(&self) {
         if self.0.call(Call::Look).await.is_err() {
             tracing::info!("the courier does not answer; the parcel waits for it");
+        }
+    }
+
+    /// Says that a receipt is not believed, so that the courier takes it away and asks CERT again. A loss costs
+    /// time only: the receipt is found again where it lies.
+    pub(crate) async fn refuse(&self, refused: RefusedReceipt) {
+        let RefusedReceipt {
+            dossier,
+            kind,
+            sha256,
+            why,
+        } = refused;
+        let call = Call::ReceiptRefused {
+            dossier,
+            kind,
+            sha256,
+            why,
+        };
+        if self.0.call(call).await.is_err() {
+            tracing::info!(%dossier, "the courier is not told that a receipt is refused");
         }
     }
 

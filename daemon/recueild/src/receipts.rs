@@ -1,6 +1,6 @@
 //! Receipts: files of the courier, verified here before anything follows from them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,26 +27,51 @@ const KINDS: [(ReceiptKind, &str); 3] = [
 /// States of a parcel whose final receipt is awaited.
 pub(crate) const UNDER_WAY: &[State] = &[State::Sealed, State::Sending, State::Stored];
 
-/// SHA-256 of receipts that were refused: they are neither verified nor complained of again.
+/// Receipts that were refused, by SHA-256, and why: they are neither verified nor complained of again.
 #[derive(Debug, Default)]
-pub(crate) struct Refused(HashSet<String>);
+pub(crate) struct Refused(HashMap<String, String>);
 
 impl Refused {
-    fn add(&mut self, sha256: String) {
+    fn add(&mut self, sha256: String, why: String) {
         if self.0.len() >= REFUSED_MAX {
             self.0.clear();
         }
-        self.0.insert(sha256);
+        self.0.insert(sha256, why);
     }
 }
 
-/// Reads every receipt of parcels under way, verifies and archives it. Gives the dossiers that changed.
+/// A receipt that is refused and still lies there.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RefusedReceipt {
+    pub(crate) dossier: DossierId,
+    pub(crate) kind: ReceiptKind,
+    pub(crate) sha256: String,
+    pub(crate) why: String,
+}
+
+/// What a look at the receipts gave.
+#[derive(Debug, Default)]
+pub(crate) struct Collected {
+    /// Dossiers that changed.
+    pub(crate) changed: Vec<DossierId>,
+    /// What the courier must take away.
+    pub(crate) refused: Vec<RefusedReceipt>,
+}
+
+/// What became of one receipt.
+enum Taken {
+    Archived,
+    Refused { sha256: String, why: String },
+    Nothing,
+}
+
+/// Reads every receipt of parcels under way, verifies and archives it.
 pub(crate) async fn collect(
     dir: &Path,
     keys: &Arc<Keys>,
     storage: &Storage,
     refused: &mut Refused,
-) -> Vec<DossierId> {
+) -> Collected {
     let under_way = storage.run(|store| {
         let filter = Filter {
             states: UNDER_WAY.to_vec(),
@@ -54,18 +79,24 @@ pub(crate) async fn collect(
         };
         all(store, &filter)
     });
-    let mut changed = Vec::new();
+    let mut collected = Collected::default();
     for entry in under_way.await.unwrap_or_default() {
         for (kind, suffix) in KINDS {
             let path = dir.join(format!("{}.{suffix}.p7s", entry.id));
-            if let Some(bytes) = read(path).await
-                && take(bytes, kind, &entry, keys, storage, refused).await
-            {
-                changed.push(entry.id);
+            let Some(bytes) = read(path).await else { continue };
+            match take(bytes, kind, &entry, keys, storage, refused).await {
+                Taken::Archived => collected.changed.push(entry.id),
+                Taken::Refused { sha256, why } => collected.refused.push(RefusedReceipt {
+                    dossier: entry.id,
+                    kind,
+                    sha256,
+                    why,
+                }),
+                Taken::Nothing => {}
             }
         }
     }
-    changed
+    collected
 }
 
 /// One receipt. What does not verify is left, said once, and changes nothing.
@@ -76,12 +107,27 @@ async fn take(
     keys: &Arc<Keys>,
     storage: &Storage,
     refused: &mut Refused,
-) -> bool {
-    let Some(sealed) = &entry.sealed else { return false };
+) -> Taken {
+    let Some(sealed) = &entry.sealed else {
+        return Taken::Nothing;
+    };
     let sha256 = sha256_hex(&bytes);
-    if refused.0.contains(&sha256) || !is_new(storage, sha256.clone()).await {
-        return false;
+    if let Some(why) = refused.0.get(&sha256) {
+        let why = why.clone();
+        return Taken::Refused { sha256, why };
     }
+    if !is_new(storage, sha256.clone()).await {
+        return Taken::Nothing;
+    }
+    let id = entry.id;
+    let mut refuse = |why: String| {
+        tracing::error!(dossier = %id, ?kind, why, "a receipt is not believed; the parcel is kept");
+        refused.add(sha256.clone(), why.clone());
+        Taken::Refused {
+            sha256: sha256.clone(),
+            why,
+        }
+    };
     let expected = ExpectedReceipt {
         dossier: entry.id,
         parcel_sha256: &sealed.sha256,
@@ -91,34 +137,26 @@ async fn take(
     };
     let receipt = match keys.verify_receipt(&bytes, &expected) {
         Ok(receipt) if receipt.kind == kind => receipt,
-        Ok(_) => {
-            tracing::error!(dossier = %entry.id, "a receipt is not of the kind that its name says; the parcel is kept");
-            refused.add(sha256);
-            return false;
-        }
-        Err(error) => {
-            tracing::error!(dossier = %entry.id, %error, "a receipt does not verify; the parcel is kept");
-            refused.add(sha256);
-            return false;
-        }
+        Ok(_) => return refuse("it is of another kind than CERT said".to_owned()),
+        Err(error) => return refuse(error.to_string()),
     };
-    let id = entry.id;
     let now = Timestamp::now();
-    let archived = storage.run(move |store| {
-        match store.archive_receipt(&bytes, &receipt, &Stamp::station(now)) {
-            Ok(_) => Ok(true),
-            Err(error @ (recueil_store::Error::ReceiptMismatch { .. } | recueil_store::Error::Refused(_))) => {
-                tracing::error!(dossier = %id, %error, "a receipt contradicts what is known; the parcel is kept");
-                Ok(false)
-            }
-            Err(error) => Err(error),
-        }
-    });
-    let archived = archived.await;
-    if archived.as_ref().is_ok_and(|archived| !archived) {
-        refused.add(sha256);
+    let archived =
+        storage.run(
+            move |store| match store.archive_receipt(&bytes, &receipt, &Stamp::station(now)) {
+                Ok(_) => Ok(None),
+                Err(
+                    error @ (recueil_store::Error::ReceiptMismatch { .. } | recueil_store::Error::Refused(_)),
+                ) => Ok(Some(error.to_string())),
+                Err(error) => Err(error),
+            },
+        );
+    match archived.await {
+        Ok(None) => Taken::Archived,
+        Ok(Some(why)) => refuse(format!("it contradicts what is known: {why}")),
+        // The disk's trouble is the store's to tell; the receipt is looked at again.
+        Err(_disk) => Taken::Nothing,
     }
-    archived.unwrap_or(false)
 }
 
 /// Whether it is not archived yet.
@@ -262,9 +300,14 @@ mod tests {
             std::fs::write(self.folder.path().join("receipts").join(name), bytes).unwrap();
         }
 
-        async fn collect(&mut self) -> Vec<DossierId> {
+        async fn look(&mut self) -> Collected {
             let dir = self.folder.path().join("receipts");
             collect(&dir, &self.keys, &self.storage, &mut self.refused).await
+        }
+
+        /// The dossiers that changed.
+        async fn collect(&mut self) -> Vec<DossierId> {
+            self.look().await.changed
         }
 
         async fn state(&self, sent: &Sent) -> State {
@@ -332,6 +375,15 @@ mod tests {
             assert!(desk.has_parcel(&sent));
         }
         assert_eq!(desk.refused.0.len(), 4, "each is complained of once");
+        let refused = desk.look().await.refused;
+        let [again] = refused.as_slice() else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(
+            (again.dossier, again.kind, again.sha256.as_str()),
+            (sent.id, ReceiptKind::Ingested, sha256_hex(b"").as_str()),
+            "what lies there is told each time, so that the courier asks again"
+        );
         // What is refused does not stand in the way of the real one.
         let r2 = desk.r2(&sent, 1);
         desk.lay_down(&format!("{}.r2.p7s", sent.id), &r2);

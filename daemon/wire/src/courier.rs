@@ -34,6 +34,18 @@ pub enum Call {
     },
     /// How the line and each parcel stand.
     Line,
+    /// A receipt in `receipts/` is not believed: take it away and ask CERT again, after a while. If another lies
+    /// there by now, it stays.
+    ReceiptRefused {
+        /// Whose.
+        dossier: DossierId,
+        /// Which, as the file name says.
+        kind: ReceiptKind,
+        /// SHA-256 of the file, lower-case hexadecimal.
+        sha256: String,
+        /// Why, for whoever looks at the outbox.
+        why: String,
+    },
 }
 
 /// What the courier says.
@@ -62,7 +74,7 @@ pub enum FromCourier {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Answer {
-    /// To [`Call::Look`].
+    /// To [`Call::Look`] and [`Call::ReceiptRefused`].
     Done,
     /// To [`Call::PreDemande`]. Descriptor: sealed memory of `len` bytes, CMS.
     PreDemande {
@@ -80,7 +92,7 @@ pub enum Answer {
         reachable: Option<bool>,
         /// What was wrong at the last contact, and what to do.
         trouble: Option<String>,
-        /// Each parcel under way.
+        /// Parcels under way, the first hundred.
         parcels: Vec<Progress>,
     },
 }
@@ -99,6 +111,9 @@ pub struct Progress {
     pub stage: Stage,
     /// Tries that failed since the last progress.
     pub failures: u32,
+    /// What was wrong at the last try, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// Stages of a parcel on the line.

@@ -3,6 +3,7 @@
 mod bench;
 mod deb;
 mod demo;
+mod faults;
 mod packages;
 mod run;
 mod test;
@@ -17,7 +18,7 @@ struct Verb {
     run: fn(&[String]) -> anyhow::Result<()>,
 }
 
-const VERBS: [Verb; 5] = [
+const VERBS: [Verb; 6] = [
     Verb {
         name: "demo",
         what: "an application from its QR code to receipt and hand-over [--out DIR]",
@@ -42,6 +43,11 @@ const VERBS: [Verb; 5] = [
         name: "vm",
         what: "power cuts in a guest of qemu [--rounds N] [--seed S] [--built DIR]",
         run: vm::run,
+    },
+    Verb {
+        name: "faults",
+        what: "faults of the line to CERT, of which CI tries a part: line [--all]",
+        run: faults::run,
     },
 ];
 

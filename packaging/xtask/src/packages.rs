@@ -12,9 +12,11 @@ pub(crate) const SERVICES: &[&str] = &["dbus", "gcc", "libc6-dev", "tzdata", "ut
 /// What the tests need besides: other people's tools as judges, a real polkit, a Debian to boot.
 pub(crate) const TESTS: &[&str] = &[
     "binutils",
+    "faketime",
     "file",
     "fuse3",
     "g++",
+    "iproute2",
     "libglib2.0-bin",
     "mmdebstrap",
     "openssl",

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::desk::{Chain, Desk, Faults, STATUSES};
 use crate::predemande::{PreDemande, is_number};
+use crate::wrong::Wrong;
 
 const LINE_MAX_BYTES: u64 = 64 << 10;
 const LINE: Duration = Duration::from_secs(5);
@@ -45,6 +46,10 @@ enum Order {
         #[serde(default)]
         count: Option<u32>,
     },
+    /// Answers are wrong from now on.
+    AnswerWrong(Wrong),
+    /// Every fault that was ordered is lifted.
+    Lift {},
     List {},
 }
 
@@ -162,6 +167,12 @@ impl Order {
                         );
                     }
                 }
+            }
+            Self::AnswerWrong(wrong) => desk.state().orders.faults.wrong.push(wrong),
+            Self::Lift {} => {
+                let orders = &mut desk.state().orders;
+                (orders.faults, orders.hold, orders.silent) = (Faults::default(), false, false);
+                desk.work.notify_one();
             }
             Self::List {} => return Ok(desk.list()),
         }

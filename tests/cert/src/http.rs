@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
@@ -18,13 +18,12 @@ use crate::error::Error;
 use crate::hex::is_sha256;
 use crate::predemande::PreDemande;
 use crate::problem::Problem;
+use crate::wrong::{self, Answer, How, Route};
 
 /// Largest parcel.
 const PARCEL_MAX_BYTES: u64 = 256 << 20;
 /// Largest JSON body.
 const JSON_MAX_BYTES: usize = 64 << 10;
-/// How long a body may stand still.
-const IDLE: Duration = Duration::from_secs(20);
 /// How long a request waits for another one on the same upload.
 const LOCK: Duration = Duration::from_secs(10);
 const WAIT_MAX_S: u64 = 30;
@@ -37,8 +36,6 @@ const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
 const TUS_VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
 const RECEIPT_TYPE: &str = "application/pkcs7-mime";
-
-type Answer = Response<Full<Bytes>>;
 
 /// The connection ends here without an answer: by order, or because the station's end did.
 #[derive(Debug, thiserror::Error)]
@@ -64,26 +61,50 @@ pub(crate) struct Counter {
     pub(crate) station: Arc<str>,
     /// Held while the desk works for a request that may have gone; the end waits for it.
     pub(crate) working: Arc<RwLock<()>>,
+    /// How long a body may stand still.
+    pub(crate) idle: Duration,
 }
 
 impl Counter {
     /// One request, one answer, or none.
     pub(crate) async fn answer(self, request: Request<Incoming>) -> Result<Answer, Dropped> {
-        let (silent, unavailable) = {
-            let orders = &mut self.desk.state().orders;
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let route = Route::of(&method, &path);
+        let (silent, unavailable, wrong) = {
+            let state = &mut self.desk.state();
+            state.requests = state.requests.wrapping_add(1);
+            let orders = &mut state.orders;
             let unavailable = orders.faults.status_503 > 0 && !orders.silent;
             orders.faults.status_503 -= u32::from(unavailable);
-            (orders.silent, unavailable)
+            let wrong = if orders.silent {
+                None
+            } else {
+                wrong::take(&mut orders.faults.wrong, route, &path)
+            };
+            (orders.silent, unavailable, wrong)
         };
         if silent {
             return Err(Dropped);
         }
-        let method = request.method().clone();
-        let path = request.uri().path().to_owned();
-        let done = if unavailable || self.desk.is_broken() {
-            Err(Problem::Busy.into())
-        } else {
-            self.route(request).await
+        let done = match &wrong {
+            _ if unavailable || self.desk.is_broken() => Err(Problem::Busy.into()),
+            Some(How::Dropped) => return Err(Dropped),
+            Some(How::Status {
+                status,
+                code,
+                retry_after,
+            }) => Ok(wrong::status(*status, code.as_deref(), retry_after.as_deref())),
+            // A wrong one is not waited for.
+            Some(How::Receipt(_)) if route == Route::Receipt => {
+                Ok(typed(StatusCode::NO_CONTENT, RECEIPT_TYPE, Bytes::new()))
+            }
+            _ => self.route(request).await,
+        };
+        let done = match (done, &wrong) {
+            (Ok(_), Some(How::Lost)) => return Err(Dropped),
+            (Ok(answer), Some(How::Receipt(how))) => self.wrong_receipt(&path, route, answer, *how).await,
+            (done, _) => done,
         };
         // The order may have come while a long poll waited.
         if self.desk.state().orders.silent {
@@ -94,12 +115,38 @@ impl Counter {
             Err(Failed::Problem(problem)) => refused(&self.desk, &problem),
             Err(Failed::Dropped) => return Err(Dropped),
         };
-        answer.headers_mut().insert(TUS_RESUMABLE, TUS_VERSION);
+        // A status without a word is of something that stands before CERT.
+        if !matches!(&wrong, Some(How::Status { code: None, .. })) {
+            answer.headers_mut().insert(TUS_RESUMABLE, TUS_VERSION);
+        }
         answer
             .headers_mut()
             .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(how) = &wrong {
+            answer = wrong::spoil(answer, how);
+        }
         tracing::debug!(station = &*self.station, %method, path, status = answer.status().as_u16());
         Ok(answer)
+    }
+
+    /// A receipt as ordered in place of the right one, or of none.
+    async fn wrong_receipt(
+        &self,
+        path: &str,
+        route: Route,
+        answer: Answer,
+        how: wrong::WrongReceipt,
+    ) -> Result<Answer, Failed> {
+        let id = path.split('/').nth(3).unwrap_or_default().to_owned();
+        let right = match answer.status() {
+            StatusCode::OK => answer.into_body().collect().await.ok(),
+            _none => None,
+        };
+        let right = right.map(http_body_util::Collected::to_bytes);
+        let bytes = self
+            .work(move |desk| desk.wrong_receipt(&id, how, route == Route::Commit, right.as_deref()))
+            .await??;
+        Ok(receipt_answer(&bytes))
     }
 
     async fn route(&self, request: Request<Incoming>) -> Result<Answer, Failed> {
@@ -127,7 +174,7 @@ impl Counter {
             sha256: String,
             profile: String,
         }
-        let body: Body = json(request).await?;
+        let body: Body = json(request, self.idle).await?;
         if body.profile != "CERT-CMS-1" {
             return Err(Problem::Malformed("the profile is CERT-CMS-1").into());
         }
@@ -195,7 +242,7 @@ impl Counter {
     ) -> Result<u64, Failed> {
         let mut poured = 0_u64;
         loop {
-            let frame = match timeout(IDLE, body.frame()).await {
+            let frame = match timeout(self.idle, body.frame()).await {
                 Ok(Some(Ok(frame))) => frame,
                 Ok(None) => return Ok(poured),
                 Ok(Some(Err(_))) | Err(_) => return Err(Failed::Dropped),
@@ -222,7 +269,7 @@ impl Counter {
         struct Body {
             sha256: String,
         }
-        let body: Body = json(request).await?;
+        let body: Body = json(request, self.idle).await?;
         let lock = self.desk.dossier_lock(&self.station, &id)?;
         let busy = timeout(LOCK, lock.lock_owned())
             .await
@@ -280,7 +327,7 @@ impl Counter {
         struct Body {
             demandes: Vec<String>,
         }
-        let body: Body = json(request).await?;
+        let body: Body = json(request, self.idle).await?;
         if body.demandes.len() > STATUSES_MAX {
             return Err(Problem::Malformed("at most 100 demandes").into());
         }
@@ -350,9 +397,9 @@ fn tus(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-async fn json<T: for<'de> Deserialize<'de>>(request: Request<Incoming>) -> Result<T, Failed> {
+async fn json<T: for<'de> Deserialize<'de>>(request: Request<Incoming>, idle: Duration) -> Result<T, Failed> {
     let body = http_body_util::Limited::new(request.into_body(), JSON_MAX_BYTES);
-    let body = match timeout(IDLE, body.collect()).await {
+    let body = match timeout(idle, body.collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(_too_large_or_cut)) => return Err(Problem::Malformed("the body is too large or cut").into()),
         Err(_idle) => return Err(Failed::Dropped),
@@ -399,7 +446,7 @@ fn receipt_answer(receipt: &[u8]) -> Answer {
 }
 
 fn typed(status: StatusCode, media_type: &'static str, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+    let mut answer = Response::new(Either::Left(Full::new(body)));
     *answer.status_mut() = status;
     answer
         .headers_mut()
@@ -408,7 +455,7 @@ fn typed(status: StatusCode, media_type: &'static str, body: Bytes) -> Answer {
 }
 
 fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(Either::Left(Full::default()));
     *answer.status_mut() = status;
     answer
 }

@@ -96,6 +96,18 @@ fn bad(path: &Path, what: &'static str) -> Error {
     }
 }
 
+/// CERT's TLS certificate and key, which sign no receipt.
+pub(crate) fn tls_signer(dir: &Path) -> Result<(Certificate, EcdsaKeyPair), Error> {
+    let path = dir.join("cert/tls.key");
+    let key = EcdsaKeyPair::from_pkcs8(
+        &ECDSA_P256_SHA256_ASN1_SIGNING,
+        read_key(&path)?.secret_der(),
+        &SystemRandom::new(),
+    );
+    let key = key.map_err(|_rejected| bad(&path, "not a key of P-256"))?;
+    Ok((read_certificate(&dir.join("cert/tls.crt"))?, key))
+}
+
 /// TLS 1.3 alone, with client certificates under the station root; HTTP/1.1.
 pub(crate) fn tls(dir: &Path) -> Result<rustls::ServerConfig, Error> {
     let cert_dir = dir.join("cert");

@@ -35,11 +35,13 @@ mod oid;
 mod pki;
 mod predemande;
 mod problem;
+pub mod proxy;
 mod receipt;
 mod server;
+mod wrong;
 mod xml;
 mod zip;
 
 pub use error::Error;
-pub use pki::{RECEIPT_USAGE, VALIDITY_DAYS, add_station, init};
-pub use server::Server;
+pub use pki::{RECEIPT_USAGE, VALIDITY_DAYS, add_station, init, renew_tls};
+pub use server::{Limits, Server};

@@ -21,6 +21,7 @@ pub const RECEIPT_USAGE: [u64; 9] = [1, 3, 6, 1, 4, 1, 61001, 1, 1];
 /// How long certificates are valid when nobody says otherwise, days.
 pub const VALIDITY_DAYS: u32 = 365;
 
+const TLS_ROOT: &str = "Recueil test TLS root";
 const STATION_ROOT: &str = "Recueil test station root";
 
 /// Makes a CERT and its first station in `dir`: CERT's secrets in `dir/cert`, what the station gets in
@@ -45,11 +46,8 @@ pub fn init(dir: &Path, station: &str, validity_days: u32) -> Result<(), Error> 
         validity_days,
     };
 
-    let tls = maker.root("tls-root", "Recueil test TLS root")?;
-    let mut server = maker.leaf("Recueil test CERT", &[KeyUsagePurpose::DigitalSignature])?;
-    server.subject_alt_names =
-        CertificateParams::new(["localhost", "127.0.0.1"].map(String::from))?.subject_alt_names;
-    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let tls = maker.root("tls-root", TLS_ROOT)?;
+    let server = maker.tls(&["localhost", "127.0.0.1"])?;
     maker.issue("tls", &server, &PKCS_ECDSA_P256_SHA256, &tls)?;
 
     let cert = maker.root("cert-root", "Recueil test CERT root")?;
@@ -69,6 +67,32 @@ pub fn init(dir: &Path, station: &str, validity_days: u32) -> Result<(), Error> 
     maker.root("station-root", STATION_ROOT)?;
     add_station(dir, station, &dir.join("station"), validity_days)?;
     crate::predemande::write_specimen(dir)
+}
+
+/// Makes another TLS certificate of CERT's, in place of the one that is there: for these names, valid from `from` to
+/// `until` counted from now in seconds. A CERT that serves does not take it up.
+///
+/// # Errors
+/// There is no CERT; a name is none; the disk.
+pub fn renew_tls(dir: &Path, names: &[&str], from_s: i64, until_s: i64) -> Result<(), Error> {
+    let cert_dir = dir.join("cert");
+    let maker = Maker {
+        dir: &cert_dir,
+        validity_days: VALIDITY_DAYS,
+    };
+    let root = maker.stored_root(&cert_dir, "tls-root", TLS_ROOT)?;
+    let mut server = maker.tls(names)?;
+    let now = SystemTime::now();
+    let at = |seconds: i64| {
+        let far = Duration::from_secs(seconds.unsigned_abs());
+        if seconds < 0 { now - far } else { now + far }
+    };
+    (server.not_before, server.not_after) = (at(from_s).into(), at(until_s).into());
+    for ending in ["crt", "key"] {
+        let path = cert_dir.join(format!("tls.{ending}"));
+        fs::remove_file(&path).at(&path)?;
+    }
+    maker.issue("tls", &server, &PKCS_ECDSA_P256_SHA256, &root)
 }
 
 /// Makes another station of the CERT in `dir`, in the new folder `station_dir`.
@@ -173,6 +197,15 @@ impl Maker<'_> {
         let mut params = self.params(name)?;
         params.key_usages = usages.to_vec();
         params.use_authority_key_identifier_extension = true;
+        Ok(params)
+    }
+
+    /// CERT's own TLS certificate.
+    fn tls(&self, names: &[&str]) -> Result<CertificateParams, Error> {
+        let mut params = self.leaf("Recueil test CERT", &[KeyUsagePurpose::DigitalSignature])?;
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        params.subject_alt_names = CertificateParams::new(names)?.subject_alt_names;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         Ok(params)
     }
 

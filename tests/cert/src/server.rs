@@ -24,11 +24,29 @@ use crate::problem::Problem;
 
 /// Most stations at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 64;
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a connection may stand without a request.
-const HEADERS: Duration = Duration::from_mins(1);
 const HEADERS_MAX_BYTES: usize = 16 << 10;
 const HEADERS_MAX: usize = 32;
+
+/// How long a station may keep CERT waiting.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// For its handshake.
+    pub handshake: Duration,
+    /// For a request, on a connection that stands.
+    pub request: Duration,
+    /// For the next bytes of a body.
+    pub body: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            request: Duration::from_mins(1),
+            body: Duration::from_secs(20),
+        }
+    }
+}
 
 /// A CERT that serves, on the runtime it was started on. Dropped, it stops without waiting.
 #[derive(Debug)]
@@ -54,6 +72,14 @@ impl Server {
     /// # Errors
     /// As [`Self::start`].
     pub async fn listen(dir: &Path, listen: SocketAddr) -> Result<Self, Error> {
+        Self::listen_with(dir, listen, Limits::default()).await
+    }
+
+    /// Serves at `listen` with limits of its own.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn listen_with(dir: &Path, listen: SocketAddr, limits: Limits) -> Result<Self, Error> {
         let tls = TlsAcceptor::from(Arc::new(keys::tls(dir)?));
         let desk = Arc::new(Desk::load(dir)?);
         let listener = TcpListener::bind(listen).await.at(listen.to_string())?;
@@ -73,6 +99,7 @@ impl Server {
                 tls,
                 desk.clone(),
                 working.clone(),
+                limits,
                 stopped.clone(),
             )),
             tokio::spawn(ingest(desk.clone(), working.clone(), stopped.clone())),
@@ -115,6 +142,7 @@ async fn accept(
     tls: TlsAcceptor,
     desk: Arc<Desk>,
     working: Arc<RwLock<()>>,
+    limits: Limits,
     mut stopped: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -133,7 +161,7 @@ async fn accept(
             (Ok(place), Ok((stream, _from))) => {
                 let (tls, desk, working) = (tls.clone(), desk.clone(), working.clone());
                 connections.spawn(async move {
-                    serve(stream, tls, desk, working).await;
+                    serve(stream, tls, desk, working, limits).await;
                     drop(place);
                 });
             }
@@ -148,11 +176,17 @@ async fn accept(
     connections.shutdown().await;
 }
 
-async fn serve(stream: TcpStream, tls: TlsAcceptor, desk: Arc<Desk>, working: Arc<RwLock<()>>) {
+async fn serve(
+    stream: TcpStream,
+    tls: TlsAcceptor,
+    desk: Arc<Desk>,
+    working: Arc<RwLock<()>>,
+    limits: Limits,
+) {
     if desk.state().orders.silent {
         return;
     }
-    let stream = match timeout(HANDSHAKE, tls.accept(stream)).await {
+    let stream = match timeout(limits.handshake, tls.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "no handshake"),
         Err(_elapsed) => return,
@@ -163,6 +197,7 @@ async fn serve(stream: TcpStream, tls: TlsAcceptor, desk: Arc<Desk>, working: Ar
             desk: desk.clone(),
             station: station.into(),
             working: working.clone(),
+            idle: limits.body,
         });
         async move {
             match counter {
@@ -173,7 +208,7 @@ async fn serve(stream: TcpStream, tls: TlsAcceptor, desk: Arc<Desk>, working: Ar
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
+        .header_read_timeout(limits.request)
         .max_buf_size(HEADERS_MAX_BYTES)
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service)

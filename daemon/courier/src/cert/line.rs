@@ -5,9 +5,10 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, DATE, HOST, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -16,11 +17,6 @@ use tokio_rustls::TlsConnector;
 
 use super::{CMS_TYPE, Endpoint, Failure};
 
-const CONNECT: Duration = Duration::from_secs(10);
-const HANDSHAKE: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(30);
-/// A part of 1 MiB at 128 kbit/s takes 64 s.
-const PART: Duration = Duration::from_mins(2);
 const TUS: HeaderName = HeaderName::from_static("tus-resumable");
 const TUS_VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
 const AGENT: &str = concat!("recueil-courier/", env!("CARGO_PKG_VERSION"));
@@ -50,7 +46,16 @@ pub(super) struct Ask {
     path: String,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Vec<u8>,
-    time: Duration,
+    time: Time,
+}
+
+/// How long a question may take.
+#[derive(Clone, Copy)]
+enum Time {
+    /// As any answer, and this much longer.
+    Answer(Duration),
+    /// As a part of a parcel.
+    Part,
 }
 
 impl Ask {
@@ -60,7 +65,7 @@ impl Ask {
             path,
             headers: Vec::new(),
             body: Vec::new(),
-            time: ANSWER,
+            time: Time::Answer(Duration::ZERO),
         }
     }
 
@@ -90,7 +95,7 @@ impl Ask {
     pub(super) fn body(self, body: Vec<u8>) -> Self {
         Self {
             body,
-            time: PART,
+            time: Time::Part,
             ..self
         }
     }
@@ -98,7 +103,7 @@ impl Ask {
     /// CERT may keep us waiting for this long before it answers.
     pub(super) fn waiting(self, seconds: u64) -> Self {
         Self {
-            time: ANSWER + Duration::from_secs(seconds),
+            time: Time::Answer(Duration::from_secs(seconds)),
             ..self
         }
     }
@@ -204,12 +209,22 @@ impl Line {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let time = ask.time;
+        let time = match ask.time {
+            Time::Answer(longer) => self.endpoint.limits.answer + longer,
+            Time::Part => self.endpoint.limits.part,
+        };
         let request = self.request(ask)?;
         let late = |_elapsed| Failure::Unreachable("CERT does not answer in time; it is tried again".into());
         let asked = async {
             let response = connection.sender.send_request(request).await;
-            let response = response.map_err(|error| Failure::from_connection(&error))?;
+            let response = response.map_err(|error| {
+                // More headers than anyone needs, or no HTTP.
+                if error.is_parse() {
+                    Failure::protocol("an answer that is no HTTP, or has too many headers")
+                } else {
+                    Failure::from_connection(&error)
+                }
+            })?;
             let (head, body) = response.into_parts();
             let good = expect.statuses.contains(&head.status);
             let max_bytes = if good { expect.max_bytes } else { PROBLEM_MAX_BYTES };
@@ -222,7 +237,11 @@ impl Line {
             Ok((head, body.to_bytes().to_vec(), good))
         };
         let (head, body, good) = timeout(time, asked).await.map_err(late)??;
-        if expect.tus && head.headers.get(TUS) != Some(&TUS_VERSION) {
+        let date = head.headers.get(DATE).and_then(|date| date.to_str().ok());
+        self.endpoint.clocks.note(date, Timestamp::now());
+        // What stands before CERT may say that CERT is down; only CERT takes parts of parcels.
+        let from_cert = head.headers.get(TUS) == Some(&TUS_VERSION);
+        if expect.tus && !from_cert && !head.status.is_server_error() {
             return Err(Failure::Unreachable(
                 "something between this station and CERT answers in its place (captive portal, proxy)".into(),
             ));
@@ -269,7 +288,7 @@ impl Line {
     /// The connection of the question before, if it still stands.
     async fn kept(&mut self) -> Option<Connection> {
         let mut connection = self.connection.take()?;
-        let ready = timeout(CONNECT, connection.sender.ready()).await;
+        let ready = timeout(self.endpoint.limits.connect, connection.sender.ready()).await;
         matches!(ready, Ok(Ok(()))).then_some(connection)
     }
 
@@ -280,8 +299,10 @@ impl Line {
             port,
             name,
             tls,
+            limits,
+            ..
         } = &self.endpoint;
-        let stream = match timeout(CONNECT, TcpStream::connect((host.as_str(), *port))).await {
+        let stream = match timeout(limits.connect, TcpStream::connect((host.as_str(), *port))).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(Failure::from_connection(&error)),
             Err(_elapsed) => {
@@ -295,7 +316,7 @@ impl Line {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let tls = TlsConnector::from(tls.clone()).connect(name.clone(), stream);
-        let stream = match timeout(HANDSHAKE, tls).await {
+        let stream = match timeout(limits.connect, tls).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(Failure::from_connection(&error)),
             Err(_elapsed) => {

@@ -1,5 +1,6 @@
 //! CERT as this project's `tests/cert/PROTOCOL.md` has it. The real CERT's protocol replaces this module.
 
+mod clocks;
 mod failure;
 mod line;
 mod tls;

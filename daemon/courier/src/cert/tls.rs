@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::clocks::Clocks;
 use crate::{Config, Error};
 
 /// CERT's address and what a connection to it needs.
@@ -16,6 +18,16 @@ pub(crate) struct Endpoint {
     pub(super) port: u16,
     pub(super) name: ServerName<'static>,
     pub(super) tls: Arc<ClientConfig>,
+    pub(super) limits: Limits,
+    pub(super) clocks: Arc<Clocks>,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) connect: Duration,
+    pub(super) answer: Duration,
+    pub(super) part: Duration,
 }
 
 const PEM: &[u8] = b"-----BEGIN";
@@ -48,7 +60,18 @@ impl Endpoint {
             port,
             name,
             tls: Arc::new(tls),
+            limits: Limits {
+                connect: Duration::from_secs(config.connect_s),
+                answer: Duration::from_secs(config.answer_s),
+                part: Duration::from_secs(config.part_s),
+            },
+            clocks: Arc::default(),
         }))
+    }
+
+    /// What to do about the clocks, if this station's and CERT's disagree.
+    pub(crate) fn clock_trouble(&self) -> Option<String> {
+        self.clocks.trouble()
     }
 
     /// For the `Host` header (RFC 9110 §7.2).

@@ -4,14 +4,16 @@ use recueil_dossier::DossierId;
 use recueil_wire::courier::{Answer, Call, Failure, FailureCode, FromCourier, Progress, Request};
 use tokio::time::Instant;
 
-use super::Desk;
+use super::{Desk, Parcel};
 use crate::Error;
 use crate::lanes::Event;
 use crate::lookups::{NOT_CONFIGURED, look_up};
 use crate::socket::{Heard, Voice};
 
 /// Parcels named in one answer: what one message holds.
-const TOLD_MAX: usize = 300;
+const TOLD_MAX: usize = 100;
+/// Characters of a trouble that is told.
+const TROUBLE_MAX: usize = 300;
 
 impl Desk {
     pub(crate) fn hear(&mut self, heard: Heard) -> Result<(), Error> {
@@ -32,6 +34,22 @@ impl Desk {
             Heard::Asked(Request { id, call: Call::Line }, voice) => {
                 let answer = self.line();
                 self.answer(id, Ok(answer), voice);
+            }
+            Heard::Asked(
+                Request {
+                    id,
+                    call:
+                        Call::ReceiptRefused {
+                            dossier,
+                            kind,
+                            sha256,
+                            why,
+                        },
+                },
+                voice,
+            ) => {
+                self.receipt_refused(dossier, kind, &sha256, &why);
+                self.answer(id, Ok(Answer::Done), voice);
             }
             Heard::Asked(Request { id, call }, voice) => self.look_up(id, call, voice),
         }
@@ -80,10 +98,9 @@ impl Desk {
     }
 
     fn line(&self) -> Answer {
-        let stopped = self.parcels.values().find_map(|parcel| parcel.stopped.clone());
         Answer::Line {
             reachable: self.reachable,
-            trouble: stopped.or_else(|| self.trouble.clone()),
+            trouble: self.worst(),
             parcels: self
                 .parcels
                 .keys()
@@ -93,13 +110,29 @@ impl Desk {
         }
     }
 
+    /// The trouble that somebody must see to first.
+    fn worst(&self) -> Option<String> {
+        let of_parcels = |which: fn(&Parcel) -> bool| {
+            let mut parcels = self.parcels.values().filter(|parcel| which(parcel));
+            parcels.find_map(Parcel::told).cloned()
+        };
+        of_parcels(|parcel| parcel.stopped)
+            .or_else(|| self.trouble.clone())
+            .or_else(|| of_parcels(|_any| true))
+            .or_else(|| self.endpoint.as_ref()?.clock_trouble())
+    }
+
     fn progress(&self, id: DossierId) -> Option<Progress> {
         self.parcels.get(&id).map(|parcel| Progress {
             dossier: id,
             sent: parcel.sent,
             total: parcel.total,
             stage: parcel.stage,
-            failures: parcel.failures,
+            failures: match parcel.disbelief {
+                Some(_) => parcel.failures.saturating_add(parcel.refusals),
+                None => parcel.failures,
+            },
+            trouble: parcel.told().map(|text| text.chars().take(TROUBLE_MAX).collect()),
         })
     }
 

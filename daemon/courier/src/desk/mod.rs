@@ -34,8 +34,50 @@ struct Parcel {
     failures: u32,
     /// When its next turn may come.
     due: Instant,
-    /// Why it is not tried again by itself.
-    stopped: Option<String>,
+    /// What was wrong at the last try.
+    trouble: Option<String>,
+    /// It is not tried again by itself.
+    stopped: bool,
+    /// Receipts that `recueild` did not believe,
+    refusals: u32,
+    /// and why the last one was not; until another one is there.
+    disbelief: Option<String>,
+    /// R1 was not believed, and is fetched again then.
+    r1_due: Option<Instant>,
+    /// Questions for the final receipt that CERT answered sooner than it was allowed to, with nothing.
+    unanswered: u32,
+}
+
+impl Parcel {
+    /// When the sending lane may have it: for its bytes, or for R1 alone.
+    fn send_due(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Waiting => Some(self.due),
+            Stage::Stored => self.r1_due,
+            Stage::Sending | Stage::Ended => None,
+        }
+    }
+
+    /// What is wrong with it, if anything.
+    fn told(&self) -> Option<&String> {
+        self.trouble.as_ref().or(self.disbelief.as_ref())
+    }
+
+    fn set_send_due(&mut self, due: Instant) {
+        match self.stage {
+            Stage::Stored => self.r1_due = Some(due),
+            _ => self.due = due,
+        }
+    }
+
+    fn set_ask_due(&mut self, due: Instant) {
+        self.due = due;
+    }
+
+    /// When the asking lane may have it.
+    fn ask_due(&self) -> Option<Instant> {
+        (self.stage == Stage::Stored).then_some(self.due)
+    }
 }
 
 /// A lane as the desk sees it.
@@ -52,6 +94,8 @@ pub(crate) struct Desk {
     parcels: BTreeMap<DossierId, Parcel>,
     sending: Lane<DossierId>,
     asking: Lane<(DossierId, Duration)>,
+    /// When the last question for a receipt began, and how long CERT might keep the answer back.
+    asked: (Instant, Duration),
     /// Before this CERT is left alone by both lanes.
     line_due: Instant,
     line_failures: u32,
@@ -86,6 +130,7 @@ impl Desk {
                 jobs: asker,
                 busy: false,
             },
+            asked: (Instant::now(), RECEIPT_WAIT),
             line_due: Instant::now(),
             line_failures: 0,
             reachable: None,
@@ -125,7 +170,12 @@ impl Desk {
                     stage,
                     failures: 0,
                     due,
-                    stopped: None,
+                    trouble: None,
+                    stopped: false,
+                    refusals: 0,
+                    disbelief: None,
+                    r1_due: None,
+                    unanswered: 0,
                 },
             );
             self.tell_stage(id);
@@ -144,7 +194,10 @@ impl Desk {
         {
             self.sending.busy = self.sending.jobs.try_send(id).is_ok();
             if let Some(parcel) = self.parcels.get_mut(&id).filter(|_| self.sending.busy) {
-                parcel.stage = Stage::Sending;
+                match parcel.stage {
+                    Stage::Stored => parcel.r1_due = None,
+                    _ => parcel.stage = Stage::Sending,
+                }
             }
             self.tell_stage(id);
         }
@@ -158,40 +211,37 @@ impl Desk {
                 .count();
             let share = RECEIPT_WAIT / u32::try_from(waiting.max(1)).unwrap_or(u32::MAX);
             self.asking.busy = self.asking.jobs.try_send((id, share)).is_ok();
+            self.asked = (now, share);
         }
     }
 
-    /// The oldest dossier first.
     fn next_to_send(&self, now: Instant) -> Option<DossierId> {
-        let turn =
-            |parcel: &Parcel| parcel.stage == Stage::Waiting && parcel.stopped.is_none() && parcel.due <= now;
-        self.parcels
-            .iter()
-            .find(|(_, parcel)| turn(parcel))
-            .map(|(id, _)| *id)
+        self.next(now, Parcel::send_due)
     }
 
-    /// The one that was not asked for longest.
     fn next_to_ask(&self, now: Instant) -> Option<DossierId> {
-        let waiting = self.parcels.iter().filter(|(_, parcel)| {
-            parcel.stage == Stage::Stored && parcel.stopped.is_none() && parcel.due <= now
-        });
-        waiting.min_by_key(|(_, parcel)| parcel.due).map(|(id, _)| *id)
+        self.next(now, Parcel::ask_due)
+    }
+
+    /// Of those whose time has come the one that failed least, so that one that always fails holds nobody up; then
+    /// the one that waits longest.
+    fn next(&self, now: Instant, due: impl Fn(&Parcel) -> Option<Instant>) -> Option<DossierId> {
+        let waiting = self.parcels.iter().filter(|(_, parcel)| !parcel.stopped);
+        waiting
+            .filter_map(|(id, parcel)| Some((parcel.failures, due(parcel).filter(|due| *due <= now)?, *id)))
+            .min()
+            .map(|(_, _, id)| id)
     }
 
     /// When an idle lane may get work without anything happening first.
     pub(crate) fn next_turn(&self) -> Option<Instant> {
         self.endpoint.as_ref()?;
-        let idle = |parcel: &&Parcel| match parcel.stage {
-            Stage::Waiting => !self.sending.busy,
-            Stage::Stored => !self.asking.busy,
-            Stage::Sending | Stage::Ended => false,
+        let due = |parcel: &Parcel| {
+            let send = parcel.send_due().filter(|_| !self.sending.busy);
+            let ask = parcel.ask_due().filter(|_| !self.asking.busy);
+            send.into_iter().chain(ask).min()
         };
-        let due = self
-            .parcels
-            .values()
-            .filter(|parcel| parcel.stopped.is_none())
-            .filter(idle);
-        due.map(|parcel| parcel.due.max(self.line_due)).min()
+        let waiting = self.parcels.values().filter(|parcel| !parcel.stopped);
+        waiting.filter_map(due).map(|due| due.max(self.line_due)).min()
     }
 }

@@ -14,7 +14,7 @@ use recueil_courier::{Config, Courier, Error};
 use recueil_dossier::{DossierId, Draft, Opening, Procedure, ReceiptKind};
 use recueil_seal::{Clock, Recipient, Roots, SealContext, SealingKey, seal};
 use recueil_wire::AsyncSocket;
-use recueil_wire::courier::{Answer, Call, Failure, FromCourier, Progress, Request};
+use recueil_wire::courier::{Answer, Call, Failure, FromCourier, Progress, Request, Stage};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::oneshot;
@@ -29,11 +29,24 @@ pub(crate) struct Place {
     pub(crate) cert_dir: PathBuf,
     pub(crate) ready_dir: PathBuf,
     pub(crate) state_dir: PathBuf,
+    /// CERT's host in the url.
+    pub(crate) host: String,
+    /// More lines of the table `[courier]`.
+    pub(crate) more: String,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap())
+    }
+
+    /// In memory where there is a folder that is: for tests of the line, to which the disk is nothing.
+    pub(crate) fn in_memory() -> Self {
+        let memory = tempfile::tempdir_in("/dev/shm");
+        Self::in_folder(memory.unwrap_or_else(|_none| tempfile::tempdir().unwrap()))
+    }
+
+    fn in_folder(root: tempfile::TempDir) -> Self {
         let path = |name: &str| root.path().join(name);
         let (cert_dir, ready_dir, state_dir) = (path("cert"), path("ready"), path("state"));
         std::fs::create_dir(&ready_dir).unwrap();
@@ -44,6 +57,8 @@ impl Place {
             cert_dir,
             ready_dir,
             state_dir,
+            host: "127.0.0.1".to_owned(),
+            more: String::new(),
         }
     }
 
@@ -61,14 +76,16 @@ impl Place {
         let [socket, ready, state] = [&socket, &self.ready_dir, &self.state_dir].map(|path| path.display());
         let own = format!(
             "[courier]\nsocket = '{socket}'\nrecueild = {recueild}\nready_dir = '{ready}'\nstate_dir = '{state}'\n\
-             station = 'ST-1'\nchunk_bytes = 65536\nretry_base_s = 1\nretry_max_s = 1\n"
+             station = 'ST-1'\nchunk_bytes = 65536\nretry_base_s = 1\nretry_max_s = 1\n{}",
+            self.more
         );
         let Some(port) = port else { return own };
         let station = self.cert_dir.join("station");
         let station = station.display();
         format!(
-            "{own}url = 'https://127.0.0.1:{port}'\ntls_key = '{station}/tls.key'\n\
-             tls_certificate = '{station}/tls.crt'\ntls_roots = ['{station}/trust/tls-root.crt']\n"
+            "{own}url = 'https://{}:{port}'\ntls_key = '{station}/tls.key'\n\
+             tls_certificate = '{station}/tls.crt'\ntls_roots = ['{station}/trust/tls-root.crt']\n",
+            self.host
         )
     }
 
@@ -167,7 +184,7 @@ pub(crate) fn junk(len: usize) -> Vec<u8> {
         .collect()
 }
 
-fn certificate(path: &Path) -> Vec<u8> {
+pub(crate) fn certificate(path: &Path) -> Vec<u8> {
     CertificateDer::from_pem_file(path).unwrap().to_vec()
 }
 
@@ -234,6 +251,36 @@ impl Running {
     pub(crate) async fn until_receipt(&mut self, id: DossierId, wanted: ReceiptKind) {
         self.until(|news| matches!(news, FromCourier::Receipt { dossier, kind } if (*dossier, *kind) == (id, wanted)))
             .await;
+    }
+
+    /// Waits until a final receipt has come, asking again at once after each failure. How many there were.
+    pub(crate) async fn carry(&mut self, id: DossierId) -> u32 {
+        let (mut seen, mut failures) = (0, 0);
+        loop {
+            while let Some(news) = self.news.get(seen) {
+                seen += 1;
+                match news {
+                    FromCourier::Receipt { dossier, kind }
+                        if *dossier == id && *kind != ReceiptKind::Stored =>
+                    {
+                        self.news.clear();
+                        return failures;
+                    }
+                    FromCourier::Progress(progress)
+                        if progress.dossier == id
+                            && progress.failures > 0
+                            && progress.stage != Stage::Sending =>
+                    {
+                        failures += 1;
+                        self.call(Call::Look).await.0.unwrap();
+                    }
+                    _ => {}
+                }
+            }
+            let received = timeout(PATIENCE, self.socket.recv::<FromCourier>()).await;
+            let received = received.unwrap_or_else(|_late| panic!("only {:?}", self.news));
+            self.news.push(received.unwrap().message);
+        }
     }
 
     pub(crate) async fn until_failed(&mut self, id: DossierId) {

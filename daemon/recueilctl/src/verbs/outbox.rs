@@ -27,9 +27,18 @@ pub(crate) async fn run(session: &Session) -> Result<Report, Failure> {
             shapes::time(&parcel.sealed_at),
             shapes::sent(parcel.sent_bytes, parcel.total_bytes),
             failures,
+            Cell::new(parcel.trouble.clone().unwrap_or_default(), Tone::Bad),
         ]
     });
-    let head = ["number", "dossier", "state", "sealed", "sent", "failed tries"];
+    let head = [
+        "number",
+        "dossier",
+        "state",
+        "sealed",
+        "sent",
+        "failed tries",
+        "trouble",
+    ];
     Ok(Report {
         json,
         page: Page::default().table(&head, rows.collect()),

@@ -15,6 +15,9 @@ use crate::courier;
 use crate::receipts::UNDER_WAY as OUTBOX;
 use crate::storage::all;
 
+/// After this CERT should have decided.
+const UNDECIDED_HOURS: i64 = 24;
+
 /// How long `Status` waits for the courier's word.
 const LINE_MAX: Duration = Duration::from_secs(2);
 
@@ -183,6 +186,7 @@ impl Station {
     fn outbox(&self, reply: Reply<Vec<OutboxView>>) {
         let progress = self.progress.clone();
         let storage = self.shop.storage.clone();
+        let now = Timestamp::now();
         tokio::spawn(async move {
             let filter = Filter {
                 states: OUTBOX.to_vec(),
@@ -201,6 +205,9 @@ impl Station {
                         sent_bytes: progress.map_or(0, |progress| progress.sent),
                         total_bytes: sealed.len_bytes,
                         failures: progress.map_or(0, |progress| progress.failures),
+                        trouble: progress
+                            .and_then(|progress| progress.trouble.clone())
+                            .or_else(|| undecided(entry, now)),
                     })
                 });
                 parcels.collect()
@@ -218,6 +225,14 @@ impl Station {
         });
         views.collect()
     }
+}
+
+/// CERT has a parcel for long and does not say whether it took it in: nothing that a station can mend.
+fn undecided(entry: &Entry, now: Timestamp) -> Option<String> {
+    let hours = now.duration_since(entry.changed_at).as_hours();
+    (entry.state == State::Stored && hours >= UNDECIDED_HOURS).then(|| {
+        format!("CERT stored it {hours} hours ago and has not said yet whether it took it in; call CERT")
+    })
 }
 
 fn count(store: &recueil_store::Store, states: &[State]) -> Result<u32, recueil_store::Error> {

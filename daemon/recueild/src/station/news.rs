@@ -10,7 +10,7 @@ use super::Station;
 use crate::courier::CourierNews;
 use crate::dossier::News;
 use crate::link::LinkEvent;
-use crate::receipts;
+use crate::receipts::{self, Collected};
 use crate::shop::Internal;
 use crate::storage::all;
 
@@ -122,7 +122,17 @@ impl Station {
             return;
         };
         let dir = &self.settings.receipts_dir;
-        let changed = receipts::collect(dir, &keys, &self.shop.storage, &mut self.refused_receipts).await;
+        let Collected { changed, refused } =
+            receipts::collect(dir, &keys, &self.shop.storage, &mut self.refused_receipts).await;
+        if !refused.is_empty() {
+            let courier = self.shop.courier.clone();
+            // On its own: nobody waits for what the courier does about it.
+            tokio::spawn(async move {
+                for receipt in refused {
+                    courier.refuse(receipt).await;
+                }
+            });
+        }
         if changed.is_empty() {
             return;
         }

@@ -8,6 +8,7 @@
 mod ingest;
 mod load;
 mod upload;
+mod wrong;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -26,6 +27,7 @@ use crate::judge::Judged;
 use crate::keys::Keys;
 use crate::problem::Problem;
 use crate::receipt::{Kind, Receipt};
+use crate::wrong::Wrong;
 
 pub(crate) use ingest::STATUSES;
 pub(crate) use upload::Upload;
@@ -65,6 +67,8 @@ pub(crate) struct Faults {
     pub(crate) lose_commit_answer: u32,
     /// Requests are answered 503.
     pub(crate) status_503: u32,
+    /// Requests are answered wrongly.
+    pub(crate) wrong: Vec<Wrong>,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +79,8 @@ pub(crate) struct State {
     /// The digest of the last receipt of each station.
     chains: BTreeMap<String, String>,
     serial: u64,
+    /// Requests heard since the start.
+    pub(crate) requests: u64,
     pub(crate) alarms: Vec<String>,
     /// The disk failed: what was not synced may be gone, so that nothing may be promised before a restart.
     broken: bool,
@@ -201,6 +207,7 @@ impl Desk {
             "dossiers": dossiers.collect::<Vec<_>>(),
             "demandes": demandes.collect::<Vec<_>>(),
             "alarms": state.alarms,
+            "requests": state.requests,
         })
     }
 

@@ -119,6 +119,15 @@ impl Station {
         timeout(LIMIT, self.ask_unlimited(method, path, headers, body)).await?
     }
 
+    /// A connection that nothing was said on yet.
+    pub async fn connect(&self) -> Result<tokio_rustls::client::TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.addr).await?;
+        Ok(self
+            .tls
+            .connect(ServerName::try_from("localhost")?, stream)
+            .await?)
+    }
+
     async fn ask_unlimited(
         &self,
         method: &str,
@@ -126,11 +135,7 @@ impl Station {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<Answer> {
-        let stream = TcpStream::connect(self.addr).await?;
-        let stream = self
-            .tls
-            .connect(ServerName::try_from("localhost")?, stream)
-            .await?;
+        let stream = self.connect().await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
         let mut request = Request::builder()

@@ -1,0 +1,42 @@
+//! `cargo xtask faults WHAT`: what CI runs a part of, whole.
+
+use anyhow::bail;
+
+use crate::packages;
+use crate::run::{cargo, cargo_tool, succeed};
+
+/// The line to CERT: the test programs of the courier and of the whole product.
+const LINE: &[&str] = &["cuts", "dead_line", "line", "patience"];
+
+pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
+    let Some((what, rest)) = arguments.split_first() else {
+        bail!("of what? `line [--all]`");
+    };
+    let all = match rest {
+        [] => false,
+        [all] if all == "--all" => true,
+        _ => bail!("only `--all` may follow"),
+    };
+    match what.as_str() {
+        "line" => tests(LINE, all),
+        _ => bail!("there are no faults of {what}"),
+    }
+}
+
+/// Runs these test programs and shows what they say; all of their cases where `all` says so.
+fn tests(programs: &[&str], all: bool) -> anyhow::Result<()> {
+    packages::install(&[packages::SERVICES, packages::TESTS])?;
+    cargo_tool("cargo-nextest", "0.9.143")?;
+    succeed(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
+    let mut command = cargo(&["nextest", "run", "--workspace", "--success-output", "immediate"]);
+    for program in programs {
+        command.args(["--test", program]);
+    }
+    if all {
+        // Longer than any test of CI may take.
+        command
+            .args(["--profile", "whole"])
+            .env("RECUEIL_FAULTS_ALL", "1");
+    }
+    succeed(&mut command)
+}
