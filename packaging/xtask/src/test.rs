@@ -34,9 +34,12 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     // every dependency would be built twice.
     succeed(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
     if packages::is_root() {
-        // Tests on a booted system have a deadline, and the first tree takes minutes to come.
+        // Tests on a booted system have a deadline, and the first tree takes minutes to come. Where it cannot be made,
+        // they say so.
         let mut tree = std::process::Command::new(root().join("tests/system/build-tree.sh"));
-        succeed(tree.arg(target().join("system")))?;
+        if let Err(error) = succeed(tree.arg(target().join("system"))) {
+            say(&format!("there is no Debian to boot: {error:#}"));
+        }
     }
     let tested = succeed(cargo(&["nextest", "run", "--workspace"]).args(arguments));
     let told = slowest();

@@ -259,6 +259,13 @@ fn hindrance() -> Option<&'static str> {
             .status()
             .is_ok()
     };
+    let unshared = Command::new("unshare")
+        .args(["--mount", "--pid", "--net", "--fork", "true"])
+        .stderr(Stdio::null())
+        .status();
+    if !unshared.is_ok_and(|status| status.success()) {
+        return Some("even root may not make namespaces here, so no container can be booted");
+    }
     if !has("systemd-nspawn") {
         return Some("there is no systemd-nspawn; install systemd-container to try it");
     }

@@ -85,12 +85,14 @@ fn by_the_processes_only_the_courier_has_a_network_and_it_has_nothing_else() -> 
     let Some(station) = Station::start()? else {
         return Ok(());
     };
-    let capturing = station.capturing()?;
+    let at_work = (station.capturing()?, station.scanning()?);
     let mut running = BTreeMap::new();
     for unit in SERVICES {
         running.insert(unit.to_owned(), station.main_pid(unit)?);
     }
-    running.insert("analyser".to_owned(), station.main_pid("recueil-analyser@*")?);
+    for (number, analyser) in station.analysers()?.into_iter().enumerate() {
+        running.insert(format!("analyser {number}"), analyser);
+    }
     let hostd = running.get("recueil-hostd").copied().context("it runs")?;
     let hosts = station.children(hostd)?;
     assert_eq!(hosts.len(), 3, "one a device");
@@ -127,14 +129,15 @@ fn by_the_processes_only_the_courier_has_a_network_and_it_has_nothing_else() -> 
     assert_eq!(
         users,
         [
-            vec!["analyser"],
+            vec!["analyser 0"],
+            vec!["analyser 1"],
             vec!["host 0", "host 1", "host 2", "recueil-hostd"],
             vec!["recueil-courier"],
             vec!["recueild"],
         ],
-        "each service under its own user"
+        "each service under its own user, and each session of pictures"
     );
-    drop(capturing);
+    drop(at_work);
     Ok(())
 }
 
@@ -148,8 +151,8 @@ fn may_hold(name: &str, target: &str) -> bool {
         "recueild" => &["/var/lib/recueil/", "/var/lib/recueil", "/var/lib/recueil-ready"],
         "recueil-courier" => &["/var/lib/recueil-ready", "/var/lib/recueil-courier/"],
         "recueil-hostd" => &[],
-        // Memory for pictures, and the library.
-        "analyser" => &["/memfd:"],
+        // Memory for pictures; for hosts the library too.
+        _ if name.starts_with("analyser") => &["/memfd:"],
         _ => &["/memfd:", "/usr/lib/recueil/plugins/simulator/"],
     };
     paths.iter().any(|path| {

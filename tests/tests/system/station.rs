@@ -84,19 +84,42 @@ impl Station {
 
     /// Opens a dossier and starts a capture of hands that do not come. It runs until the value is dropped.
     pub(crate) fn capturing(&self) -> anyhow::Result<Capturing<'_>> {
-        self.recueilctl("dossier open deposit/cni-adulte")?;
-        self.show("fp4", &[json!({"wait_ms": 3_600_000})])?;
-        let words = ["recueilctl", "--quiet", "capture", "fingerprints", "last"];
-        let mut command = self.machine.command_as(AGENT, &words);
+        self.begin("fp4", "capture fingerprints")
+    }
+
+    /// Opens a dossier and starts a scan that does not end by itself.
+    pub(crate) fn scanning(&self) -> anyhow::Result<Capturing<'_>> {
+        self.begin("flatbed", "scan --signature")
+    }
+
+    fn begin(&self, device: &str, verb: &str) -> anyhow::Result<Capturing<'_>> {
+        let opened = self.recueilctl("dossier open deposit/cni-adulte")?;
+        let dossier = opened["dossier"]["id"]
+            .as_str()
+            .with_context(|| opened.to_string())?;
+        self.show(device, &[json!({"wait_ms": 3_600_000})])?;
+        let words = format!("exec recueilctl --quiet {verb} {dossier}");
+        let mut command = self.machine.command_as(AGENT, &["sh", "-c", &words]);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
         let capturing = Capturing { child, station: self };
         self.hardware(
-            &json!({"command": "await", "device": "fp4", "until": "capturing", "timeout_ms": 50_000}),
+            &json!({"command": "await", "device": device, "until": "capturing", "timeout_ms": 50_000}),
         )?;
         Ok(capturing)
     }
 
-    /// The first process of a unit, by the numbers of the machine. A pattern must fit one unit.
+    /// The analysers that run.
+    pub(crate) fn analysers(&self) -> anyhow::Result<Vec<u32>> {
+        let told = self
+            .machine
+            .run("systemctl show --value -P MainPID 'recueil-analyser@*'")?;
+        let pids = told
+            .split_whitespace()
+            .map(|pid| pid.parse().context(told.clone()));
+        pids.collect()
+    }
+
+    /// The first process of a unit, by the numbers of the machine.
     pub(crate) fn main_pid(&self, unit: &str) -> anyhow::Result<u32> {
         let told = self
             .machine
@@ -150,7 +173,9 @@ fn copy_guest(machine: &Machine) -> anyhow::Result<()> {
     std::fs::create_dir(&guest)?;
     for entry in std::fs::read_dir(project_path("tests/system"))? {
         let path = entry?.path();
-        std::fs::copy(&path, guest.join(path.file_name().context("a file")?))?;
+        if path.is_file() {
+            std::fs::copy(&path, guest.join(path.file_name().context("a file")?))?;
+        }
     }
     std::fs::copy(
         project_path("tests/fixtures/listener.py"),

@@ -87,9 +87,21 @@ impl Guest {
 
     /// Waits until the guest has said a line.
     pub(crate) fn until(&mut self, wanted: &str, limit: Duration) -> anyhow::Result<()> {
+        self.wait(&format!("say {wanted:?}"), limit, |told| {
+            told.lines().any(|line| line == wanted)
+        })
+    }
+
+    /// Waits until the guest says something more.
+    pub(crate) fn next(&mut self, limit: Duration) -> anyhow::Result<()> {
+        let before = self.ledger()?.len();
+        self.wait("say anything more", limit, |told| told.len() > before)
+    }
+
+    fn wait(&mut self, what: &str, limit: Duration, done: impl Fn(&str) -> bool) -> anyhow::Result<()> {
         let deadline = Instant::now() + limit;
         loop {
-            if self.ledger()?.lines().any(|line| line.trim() == wanted) {
+            if done(&self.ledger()?) {
                 return Ok(());
             }
             if let Some(status) = self.qemu.try_wait()? {
@@ -100,7 +112,7 @@ impl Guest {
             }
             if Instant::now() > deadline {
                 bail!(
-                    "the guest did not say {wanted:?} within {} s; it said: {}; its console: {}",
+                    "the guest did not {what} within {} s; it said: {}; its console: {}",
                     limit.as_secs(),
                     tail(&self.ledger()?),
                     self.console()
