@@ -26,7 +26,8 @@
  *     known here is data, never a reason to fail: skip it, or treat it as the general case.
  * R4  Memory. Nobody frees what the other side made. Unless said otherwise a pointer given in a call is valid
  *     until that call returns; copy what you keep. Strings are UTF-8 and end with a 0; a char[N] that is
- *     filled always ends with a 0 inside N.
+ *     filled always ends with a 0 inside N. What is said of a frame agrees with itself and lies within its
+ *     memory.
  * R5  Leaving. No C++ exception, panic or longjmp crosses the boundary. A plugin installs no signal handler,
  *     calls no exit, abort or fork, changes no working folder, umask or locale, and leaves no thread running
  *     that still calls the host after close() or destroy() returned.
@@ -39,8 +40,8 @@
  *     Before it returns an error a plugin may say more with host->fail().
  * R10 Requests. `req` names one capture. It is never used twice in a process. Host functions with a `req` that
  *     does not run now do nothing and give RCL_E_INVALID.
- * R11 What was seen is not kept. After its first frame a plugin can store nothing any more (blob_put gives
- *     RCL_E_ACCESS), and the process is replaced at the end of the session.
+ * R11 What was seen is not kept. Once its first capture() is called a plugin can store nothing any more
+ *     (blob_put gives RCL_E_ACCESS), and the process is replaced at the end of the session.
  */
 #ifndef RECUEIL_PLUGIN_H
 #define RECUEIL_PLUGIN_H
@@ -174,12 +175,12 @@ typedef struct rcl_frame {
 /* What the device says of a submitted frame. */
 typedef struct rcl_meta {
     uint32_t size;
-    uint32_t ppi_x_milli; /* thousandths of a pixel per inch, 0 not known */
+    uint32_t ppi_x_milli; /* thousandths of a pixel per inch, 0 not known, at most 25400000 */
     uint32_t ppi_y_milli;
     uint32_t sequence;    /* counts the frames of one capture from 0, gaps are allowed */
     uint32_t page;        /* scanners: the side, from 1; else 0 */
     uint32_t flags;       /* 0 */
-    uint64_t t_ns;        /* host->now_ns() when it was exposed */
+    uint64_t t_ns;        /* host->now_ns() when it was exposed, 0 not known; not before capture() by over 1 s */
     const rcl_struct *next; /* rcl_fp_meta, or NULL */
 } rcl_meta;
 
@@ -278,7 +279,7 @@ struct rcl_host {
     int64_t (*blob_get)(const rcl_host *host, const char *key, void *buf, uint64_t cap);
 
     /* Stores bytes for this device; at most 256 KiB under all keys together, else RCL_E_NO_MEMORY.
-     * RCL_E_ACCESS once a frame was allocated (R11). */
+     * RCL_E_ACCESS once capture() was called (R11). */
     rcl_status (*blob_put)(const rcl_host *host, const char *key, const void *bytes, uint64_t len);
 
     /* Memory for one picture. `io->size` and the fields marked "in" are set by the caller. On success the
@@ -288,7 +289,8 @@ struct rcl_host {
     rcl_status (*frame_alloc)(const rcl_host *host, uint64_t req, uint32_t kind, rcl_frame *io);
 
     /* Gives a picture away. The frame is consumed in every case, also when an error comes back:
-     * RCL_E_INVALID if its numbers do not agree or `meta` is not well formed. */
+     * RCL_E_INVALID if its numbers do not agree or `meta` is not well formed, RCL_E_CANCELLED once the capture
+     * was cancelled. */
     rcl_status (*frame_submit)(const rcl_host *host, uint64_t req, rcl_frame *frame, const rcl_meta *meta);
 
     /* Gives memory back unused. */
@@ -350,7 +352,7 @@ struct rcl_plugin {
     uint32_t reserved; /* 0 */
     void *ctx;         /* the plugin's */
 
-    /* [main] 2 s. The last call; every device is closed. */
+    /* [main] 2 s, close() included. The last call; every device is closed. */
     void (*destroy)(rcl_plugin *plugin);
 
     /* [any] at once. A plugin extension by its id; there are none in 1.0. */

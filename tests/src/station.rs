@@ -39,6 +39,8 @@ pub struct Options {
     pub clock: Option<PathBuf>,
     /// The same for CERT.
     pub cert_clock: Option<PathBuf>,
+    /// Failures of a driver after which its device is put into quarantine.
+    pub driver_failures_max: u32,
 }
 
 impl Default for Options {
@@ -54,6 +56,7 @@ impl Default for Options {
             procedures: Vec::new(),
             clock: None,
             cert_clock: None,
+            driver_failures_max: 5,
         }
     }
 }
@@ -317,6 +320,7 @@ impl Station {
                 "virtual_dir": at("devices"),
                 "landlock_abi_max": 2,
                 "trust_own_uid": true,
+                "restart": { "failures_max": self.options.driver_failures_max },
             },
             "courier": courier,
         });

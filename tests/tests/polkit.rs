@@ -26,6 +26,10 @@ const ONLY_TAKE_OVERS_NEED_A_PERSON: &str = r#"polkit.addRule(function(action, s
     return action.id == "fr.recueil.station1.steal" ? polkit.Result.AUTH_SELF : polkit.Result.YES;
 });"#;
 
+const ONLY_AGENTS: &str = r#"polkit.addRule(function(action, subject) {
+    return action.id == "fr.recueil.station1.collect" ? polkit.Result.YES : polkit.Result.NO;
+});"#;
+
 /// Allowed by what is done, not only by who does it: needs the details that recueild passes.
 const ONLY_IDENTITY_CARDS: &str = r#"polkit.addRule(function(action, subject) {
     if (action.lookup("procedure") && action.lookup("procedure") != "cni-adulte") return polkit.Result.NO;
@@ -114,6 +118,19 @@ async fn without_polkit_every_privileged_call_is_refused() -> anyhow::Result<()>
     );
     let capture = CaptureProxy::new(client.connection(), capture).await?;
     capture.cancel().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_may_collect_may_not_end_a_quarantine_for_that() -> anyhow::Result<()> {
+    let Some(station) = station(ONLY_AGENTS)? else {
+        return Ok(());
+    };
+    let client = connect(&station, NEWS).await?;
+    let reader = client.device("fingerprint").await?;
+    let device = DeviceProxy::new(client.connection(), device_path(&reader)).await?;
+    let error = device.lift_quarantine().await.unwrap_err();
+    assert_refused(&error, "fr.recueil.station1.lift-quarantine", "false");
     Ok(())
 }
 
@@ -281,6 +298,7 @@ async fn privileged(
         ),
         ("Lease", device.lease(HashMap::new()).await),
         ("Lease with steal", device.lease(steal).await),
+        ("LiftQuarantine", device.lift_quarantine().await),
         (
             "StartCapture",
             dossier_object

@@ -106,6 +106,15 @@ pub enum StationCommand {
         /// Done.
         reply: Reply<()>,
     },
+    /// Ends a device's quarantine.
+    LiftQuarantine {
+        /// Who says so.
+        caller: Caller,
+        /// Device id.
+        device: String,
+        /// Done, durably.
+        reply: Reply<()>,
+    },
 }
 
 /// Asked of one dossier, by its holder.

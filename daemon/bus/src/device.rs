@@ -84,13 +84,28 @@ impl Device {
         .await
     }
 
+    /// Starts the driver again of a device whose `State` is `quarantined`. Needs a right of its own, usually an
+    /// administrator's; recorded in the audit journal. A lease is neither needed nor given.
+    async fn lift_quarantine(&self, #[zbus(header)] header: Header<'_>) -> Result<(), Error> {
+        let details = [("device", self.id.as_str())];
+        let caller = self.gate.allow(&header, Action::LiftQuarantine, &details).await?;
+        let device = self.id.clone();
+        ask(&self.commands, |reply| StationCommand::LiftQuarantine {
+            caller,
+            device,
+            reply,
+        })
+        .await
+    }
+
     /// Stable name, the same after unplugging.
     #[zbus(property(emits_changed_signal = "const"))]
     fn id(&self) -> String {
         self.id.clone()
     }
 
-    /// `absent`, `opening`, `ready`, `in-session` or `faulted`.
+    /// `absent`, `opening`, `ready`, `in-session`, `faulted` (its driver failed and is started again after a pause)
+    /// or `quarantined` (it failed too often: not until `LiftQuarantine`, or until another driver is installed).
     #[zbus(property)]
     fn state(&self) -> String {
         self.view().state.clone()
@@ -132,7 +147,7 @@ impl Device {
         self.view().plugin_version.clone()
     }
 
-    /// Why it is faulted and what to do; else empty.
+    /// Why it is faulted or in quarantine, and what to do; else empty.
     #[zbus(property)]
     fn trouble(&self) -> String {
         self.view().trouble.clone().unwrap_or_default()

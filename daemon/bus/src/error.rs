@@ -77,6 +77,8 @@ codes! {
     PluginCrashed = "plugin-crashed";
     /// The driver broke its contract.
     PluginMisbehaved = "plugin-misbehaved";
+    /// The driver failed too often and is not started any more.
+    Quarantined = "quarantined";
     /// The driver is not admitted.
     PluginRefused = "plugin-refused";
     /// This machine cannot confine the driver.

@@ -25,11 +25,20 @@ pub enum Action {
     Seal,
     /// Take a lease from its holder.
     Steal,
+    /// Give a device in quarantine another chance.
+    LiftQuarantine,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Collect, Self::HandOver, Self::Look, Self::Seal, Self::Steal];
+    pub const ALL: [Self; 6] = [
+        Self::Collect,
+        Self::HandOver,
+        Self::Look,
+        Self::Seal,
+        Self::Steal,
+        Self::LiftQuarantine,
+    ];
 
     /// The polkit action id.
     pub fn id(self) -> &'static str {
@@ -39,6 +48,7 @@ impl Action {
             Self::Look => "fr.recueil.station1.look",
             Self::Seal => "fr.recueil.station1.seal",
             Self::Steal => "fr.recueil.station1.steal",
+            Self::LiftQuarantine => "fr.recueil.station1.lift-quarantine",
         }
     }
 }

@@ -26,7 +26,7 @@ pub use device::{DeviceProxy, devices};
 pub use dossier::DossierProxy;
 pub use error::{Code, Error};
 pub use gate::{Action, Authority};
-pub use service::{Address, Published, Service, Vanished, connect};
+pub use service::{Address, Published, Service, Vanished, connect, device_path};
 pub use station::StationProxy;
 pub use views::{
     CaptureState, CaptureView, DestructionView, Detail, DeviceView, DossierSummary, DossierView, Field,

@@ -253,7 +253,7 @@ impl Service {
 }
 
 /// The object path of a device; what a path may not hold becomes `_`.
-fn device_path(id: &str) -> String {
+pub fn device_path(id: &str) -> String {
     let id: String = id
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })

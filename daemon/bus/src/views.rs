@@ -108,7 +108,7 @@ views! {
     DeviceView {
         /// Stable name.
         pub id: String,
-        /// `absent`, `opening`, `ready`, `in-session`, `faulted`.
+        /// `absent`, `opening`, `ready`, `in-session`, `faulted`, `quarantined`.
         pub state: String,
         /// What the device says, may be empty.
         pub vendor: String,
@@ -122,7 +122,7 @@ views! {
         pub plugin: String,
         /// Plugin version.
         pub plugin_version: String,
-        /// Why it is faulted and what to do.
+        /// Why it is faulted or in quarantine, and what to do.
         pub trouble: Option<String>,
         /// uid of who holds the lease; absent when free.
         pub holder_uid: Option<u32>,
@@ -224,6 +224,9 @@ views! {
         pub cert_trouble: Option<String>,
         /// `separated` or `not separated`.
         pub analyser: String,
+        /// What holds drivers to their memory and threads: `cgroups`, or `rlimits only` where none are delegated
+        /// to the device service; `unknown` without it.
+        pub driver_limits: String,
         /// `polkit`, `allowed users`, `none`.
         pub authority: String,
         /// `file` or the token's name.

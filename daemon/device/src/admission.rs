@@ -103,6 +103,11 @@ impl Admitted {
         Ok(admitted)
     }
 
+    /// Which plugin this is, to the last byte: the hash of its manifest, which names its files by theirs.
+    pub fn sha256(&self) -> Sha256 {
+        self.manifest_sha256
+    }
+
     /// Checks all of it again and opens the library; what was hashed is what the descriptor reads.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use recueil_wire::User;
 use serde::Deserialize;
 
-use crate::Error;
+use crate::{Error, RestartPolicy};
 
 /// What the administrator says. Paths are absolute; unknown keys are refused.
 #[derive(Debug, Clone, Deserialize)]
@@ -18,7 +18,7 @@ pub struct Config {
     pub recueild: User,
     /// Folders of plugin folders, in order of precedence.
     pub plugin_dirs: Vec<PathBuf>,
-    /// What plugins stored for their devices.
+    /// What plugins stored for their devices, and which devices are in quarantine.
     pub state_dir: PathBuf,
     /// `recueil-device-host`.
     pub host_program: PathBuf,
@@ -34,6 +34,9 @@ pub struct Config {
     /// On a private bus the daemon's own uid may stand for root as owner of plugins.
     #[serde(default)]
     pub trust_own_uid: bool,
+    /// When a plugin's process that failed is started again.
+    #[serde(default)]
+    pub restart: RestartPolicy,
     /// Settings of plugins, by id; only keys that the manifest names.
     #[serde(default)]
     pub config: BTreeMap<String, BTreeMap<String, String>>,
@@ -86,6 +89,7 @@ impl Config {
                 )));
             }
         }
+        self.restart.check()?;
         Ok(self)
     }
 }
@@ -125,6 +129,23 @@ mod tests {
         let relative = parse(&format!("{LEAST}\nvirtual_dir = \"devices\"")).unwrap_err();
         assert!(matches!(relative, Error::ConfigValue(_)));
         assert!(matches!(parse("[recueild]"), Err(Error::Config { .. })));
+    }
+
+    #[test]
+    fn the_administrator_says_how_often_a_plugin_may_fail() {
+        let with = |text: &str| parse(&format!("{LEAST}\n[hostd.restart]\n{text}"));
+        assert_eq!(parse(LEAST).unwrap().restart, RestartPolicy::default());
+        let patient = with("failures_max = 9\nwindow_s = 60").unwrap().restart;
+        assert_eq!((patient.failures_max, patient.window_s), (9, 60));
+        for wrong in [
+            "failures_max = 0",
+            "first_pause_ms = 0",
+            "pause_max_ms = 1",
+            "window_s = 0",
+        ] {
+            assert!(matches!(with(wrong), Err(Error::ConfigValue(_))), "{wrong}");
+        }
+        assert!(matches!(with("pauses = 1"), Err(Error::Config { .. })));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use recueil_wire::host::PluginFailure;
 
 /// Most characters of a text that came from a host.
 const TEXT_CHARS_MAX: usize = 200;
+const STAGE_CHARS_MAX: usize = 16;
 
 pub(crate) fn failure(code: FailureCode, text: impl Into<String>) -> Failure {
     Failure {
@@ -55,6 +56,25 @@ pub(crate) fn from_plugin(plugin: &PluginFailure) -> Failure {
     }
 }
 
+/// A capture that failed. A rule that was broken in it is the better reason, but for what happens to honest
+/// plugins too.
+pub(crate) fn from_capture(plugin: &PluginFailure, broken_rule: Option<&str>) -> Failure {
+    let mut failure = from_plugin(plugin);
+    if let Some(rule) = broken_rule
+        && matches!(
+            failure.code,
+            FailureCode::DeviceError | FailureCode::PluginMisbehaved
+        )
+    {
+        failure.code = FailureCode::PluginMisbehaved;
+        failure.text = format!(
+            "the plugin broke its contract: {}",
+            printable(rule, TEXT_CHARS_MAX)
+        );
+    }
+    failure
+}
+
 /// A host that could not get ready, by its own account.
 pub(crate) fn from_stage(stage: &str, plugin: &PluginFailure) -> Failure {
     let named = |code, text: &str| Failure {
@@ -71,7 +91,15 @@ pub(crate) fn from_stage(stage: &str, plugin: &PluginFailure) -> Failure {
             FailureCode::PluginRefused,
             "the plugin cannot be loaded; install its package anew, or ask its vendor",
         ),
-        _ => return from_plugin(plugin),
+        "threads" => named(
+            FailureCode::PluginMisbehaved,
+            "the plugin runs more threads than its manifest allows",
+        ),
+        call => {
+            let mut failure = from_plugin(plugin);
+            failure.text = format!("{}, in {}()", failure.text, printable(call, STAGE_CHARS_MAX));
+            return failure;
+        }
     };
     failure.plugin = Some(tamed(plugin));
     failure
@@ -112,6 +140,21 @@ mod tests {
         let words = failure.plugin.unwrap();
         assert_eq!((words.vendor_code, words.text.as_str()), (7, "\u{fffd}[31mred"));
         assert_eq!(from_plugin(&status(-9_999)).code, FailureCode::DeviceError);
+    }
+
+    #[test]
+    fn a_broken_rule_is_the_reason_unless_an_honest_plugin_fails_so_too() {
+        let code = |number| from_capture(&status(number), Some("R4: a lie")).code;
+        assert_eq!(code(-1), FailureCode::PluginMisbehaved);
+        assert_eq!(code(-3), FailureCode::PluginMisbehaved);
+        assert_eq!(code(-5), FailureCode::Timeout);
+        assert_eq!(code(-6), FailureCode::Cancelled);
+        assert!(
+            from_capture(&status(-1), Some("R4: a lie"))
+                .text
+                .contains("R4: a lie")
+        );
+        assert_eq!(from_capture(&status(-1), None).code, FailureCode::DeviceError);
     }
 
     #[test]

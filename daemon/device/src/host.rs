@@ -4,6 +4,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use recueil_wire::devices::{Failure, FailureCode};
@@ -15,7 +16,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
 use crate::Error;
+use crate::cgroup::{Cgroup, Cgroups};
 use crate::failure::failure;
+use crate::manifest::Limits;
 
 /// How long the kernel may take to end a killed process before we stop looking at it.
 const REAP: Timespec = Timespec {
@@ -29,11 +32,18 @@ pub(crate) struct Host {
     socket: AsyncSocket,
     pidfd: AsyncFd<OwnedFd>,
     child: Child,
+    /// After the process: it is removed when the process is gone.
+    cgroup: Option<Cgroup>,
 }
 
 impl Host {
-    /// Starts the program with an empty environment, our socket, and nothing else that is open here.
-    pub(crate) fn start(program: &Path) -> Result<Self, Error> {
+    /// Starts the program with an empty environment, our socket, and nothing else that is open here, in a cgroup
+    /// of its own where there is one to be had.
+    pub(crate) fn start(
+        program: &Path,
+        cgroups: Option<&Arc<Cgroups>>,
+        limits: Limits,
+    ) -> Result<Self, Error> {
         let failed = |source| Error::file(program, source);
         let (ours, theirs) = socket_pair().map_err(|error| failed(std::io::Error::other(error)))?;
         let mut command = command_with_socket(program, theirs);
@@ -44,7 +54,19 @@ impl Host {
         let mut child = command.spawn().map_err(failed)?;
         drop(command);
         match watched(&child, ours) {
-            Ok((socket, pidfd)) => Ok(Self { socket, pidfd, child }),
+            Ok((socket, pidfd)) => {
+                let pid = child.id();
+                let mut host = Self {
+                    socket,
+                    pidfd,
+                    child,
+                    cgroup: None,
+                };
+                // It waits for its first message: nothing of a vendor's runs before it is in its place. One that
+                // cannot be placed is ended by being dropped.
+                host.cgroup = cgroups.map(|cgroups| cgroups.place(pid, limits)).transpose()?;
+                Ok(host)
+            }
             Err(error) => {
                 // Without a pidfd its end could not be known: it may not live.
                 let ended = child.kill().and_then(|()| child.wait());
@@ -107,9 +129,13 @@ impl Host {
 
     /// The conversation with it broke: ends it, and says why. One that closed its socket is ending, and is
     /// given `limit` for it, so that its own end can be told.
-    pub(crate) async fn lost(self, error: &recueil_wire::Error, limit: Duration) -> Failure {
+    pub(crate) async fn lost(mut self, error: &recueil_wire::Error, limit: Duration) -> Failure {
         if matches!(error, recueil_wire::Error::Closed) {
-            return end_of(self.finish(limit).await);
+            let status = match timeout(limit, self.ended()).await {
+                Ok(status) => status,
+                Err(_) => self.signal_and_wait().await,
+            };
+            return end_of(status, self.cgroup.as_ref());
         }
         self.kill().await;
         match error {
@@ -149,10 +175,22 @@ fn watched(child: &Child, socket: OwnedFd) -> Result<(AsyncSocket, AsyncFd<Owned
 }
 
 /// Why a host that nobody ended is gone.
-fn end_of(status: ExitStatus) -> Failure {
+fn end_of(status: ExitStatus, cgroup: Option<&Cgroup>) -> Failure {
+    let over = |what: &str| {
+        let text = format!("the plugin's process took more {what} than its manifest allows, and ended");
+        failure(FailureCode::PluginMisbehaved, text)
+    };
+    if cgroup.is_some_and(Cgroup::ran_out_of_memory) {
+        return over("memory");
+    }
+    if cgroup.is_some_and(Cgroup::wanted_more_threads) {
+        return over("threads");
+    }
     let how = match (status.signal(), status.code()) {
+        (Some(6), _) => "signal 6 (rule R5)".into(),
         (Some(signal), _) => format!("signal {signal}"),
-        (None, Some(code)) => format!("exit status {code}"),
+        // No crash: it called exit, abort or the like.
+        (None, Some(code)) => format!("exit status {code} (rule R5)"),
         (None, None) => "an unknown end".into(),
     };
     failure(

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use recueil_wire::Listener;
 use recueil_wire::devices::{
-    Answer, Call, Device, DeviceId, DeviceState, Failure, FailureCode, FromHostd, Notice, Request,
+    Answer, Call, Device, DeviceId, DeviceState, Failure, FailureCode, FromHostd, HostLimits, Notice, Request,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -21,10 +21,12 @@ use tracing::{error, info, warn};
 use crate::Error;
 use crate::admission::Trust;
 use crate::blobs::BlobStore;
+use crate::cgroup::Cgroups;
 use crate::client::Client;
 use crate::config::Config;
 use crate::failure::failure;
 use crate::life::{Command, Deadlines, Handle, Report, Settings, Ticket, device};
+use crate::quarantine::QuarantineStore;
 use crate::registry::Registry;
 use crate::virtual_bus::{Name, Offers, VirtualBus};
 
@@ -154,10 +156,13 @@ impl Hub {
         let registry = Registry::scan(config, &trust);
         let settings = Settings {
             host_program: config.host_program.clone(),
+            cgroups: Cgroups::take_over(),
             landlock_abi_max: config.landlock_abi_max,
             allow_unsandboxed: config.allow_unsandboxed.clone(),
             trust,
             blobs: BlobStore::new(&config.state_dir),
+            quarantine: QuarantineStore::new(&config.state_dir),
+            restart: config.restart,
             config: config.config.clone(),
             deadlines: hostd.deadlines,
         };
@@ -202,6 +207,10 @@ impl Hub {
                         .filter_map(|known| known.device.clone())
                         .collect(),
                     plugins: self.registry.listed(),
+                    limits: match &self.settings.cgroups {
+                        Some(cgroups) if cgroups.holds() => HostLimits::Cgroups,
+                        _ => HostLimits::Rlimits,
+                    },
                 };
                 self.answer(ticket, Ok(answer), None);
                 return;
@@ -214,6 +223,7 @@ impl Hub {
             Call::Stop { device, req } => (device, Command::Stop { ticket, req }),
             Call::Feedback { device, feedback } => (device, Command::Feedback { ticket, feedback }),
             Call::Close { device } => (device, Command::Close { ticket }),
+            Call::LiftQuarantine { device } => (device, Command::Lift { ticket }),
         };
         let refused = match self.devices.get(&id) {
             None => Some(failure(FailureCode::NoDevice, "there is no such device")),

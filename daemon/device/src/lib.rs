@@ -1,7 +1,7 @@
 //! `recueil-hostd`: admits plugins, finds devices, starts, limits and kills hosts.
 //!
 //! Invariant: nothing here ever loads a plugin's code or sees a pixel. A plugin is a folder with a manifest
-//! and hashed files ([`manifest`], [`admission`]); a device is an actor with five states, one file a state in
+//! and hashed files ([`manifest`], [`admission`]); a device is an actor with six states, one file a state in
 //! `life/`; the vendor's code runs in `recueil-device-host`, at the other end of a socket, and every word
 //! that comes back from there is taken for a stranger's.
 //!
@@ -14,8 +14,10 @@
 
 pub mod admission;
 pub mod blobs;
+mod cgroup;
 mod client;
 pub mod config;
+mod durable;
 mod failure;
 pub mod harden;
 mod host;
@@ -23,6 +25,7 @@ mod hub;
 pub mod lease;
 mod life;
 pub mod manifest;
+pub mod quarantine;
 mod rate;
 mod registry;
 mod sha256;
@@ -31,7 +34,7 @@ pub mod virtual_bus;
 use std::path::PathBuf;
 
 pub use hub::{Hostd, run};
-pub use life::Deadlines;
+pub use life::{Deadlines, RestartPolicy};
 pub use sha256::Sha256;
 
 /// Why hostd, or a part of it, cannot do what it was asked.

@@ -112,6 +112,8 @@ impl FrameInfo {
     pub const SIDE_MAX_PX: u32 = 32_768;
     /// Largest frame, bytes: an A4 page at 600 dpi in colour is 104 MB.
     pub const FRAME_MAX_BYTES: u64 = 256 << 20;
+    /// Finest resolution, thousandths of a pixel per inch: a pixel a micrometre.
+    pub const PPI_MAX_MILLI: u32 = 25_400_000;
     /// Most segments in one frame; two hands have ten fingers, more are a lie.
     pub const SEGMENTS_MAX: usize = 16;
 
@@ -140,6 +142,9 @@ impl FrameInfo {
                 Some((row, all)) if row <= u64::from(self.stride) && all == self.used => {}
                 _ => return Err("rows that do not agree with the bytes used"),
             }
+        }
+        if self.ppi_x_milli > Self::PPI_MAX_MILLI || self.ppi_y_milli > Self::PPI_MAX_MILLI {
+            return Err("a resolution finer than a micrometre");
         }
         if self
             .fingerprint

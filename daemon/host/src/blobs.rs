@@ -4,14 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use recueil_abi as abi;
-use recueil_wire::MESSAGE_MAX_BYTES;
+use recueil_wire::host::{BLOB_PART_MAX_BYTES, BLOBS_MAX_BYTES, Blob, FromHost};
 
 use crate::refusal::Refusal;
 
-/// Under all keys together.
-const ALL_MAX_BYTES: usize = 256 << 10;
-/// One message carries one value, in hexadecimal, with its key.
-const ONE_MAX_BYTES: usize = MESSAGE_MAX_BYTES / 2 - 512;
 const KEY_MAX_CHARS: usize = 64;
 
 /// The values of one device.
@@ -19,12 +15,15 @@ const KEY_MAX_CHARS: usize = 64;
 pub(crate) struct Blobs(BTreeMap<String, Vec<u8>>);
 
 impl Blobs {
-    /// From hexadecimal; none if a value is not.
-    pub(crate) fn from_hex(values: BTreeMap<String, String>) -> Option<Self> {
-        let decoded = values
-            .into_iter()
-            .map(|(key, value)| Some((key, from_hex(&value)?)));
-        decoded.collect::<Option<_>>().map(Self)
+    /// Takes them apart as hostd put them together; none if they are not as long as was said.
+    pub(crate) fn take_apart(table: &[Blob], mut bytes: &[u8]) -> Option<Self> {
+        let mut values = BTreeMap::new();
+        for blob in table {
+            let (value, rest) = bytes.split_at_checked(usize::try_from(blob.len).ok()?)?;
+            values.insert(blob.key.clone(), value.to_vec());
+            bytes = rest;
+        }
+        bytes.is_empty().then_some(Self(values))
     }
 
     /// A value.
@@ -32,22 +31,31 @@ impl Blobs {
         self.0.get(key).map(Vec::as_slice)
     }
 
-    /// Sets a value, and gives it as hexadecimal for hostd.
-    pub(crate) fn put(&mut self, key: &str, value: &[u8]) -> Result<String, Refusal> {
+    /// Sets a value, and gives it in parts for hostd.
+    pub(crate) fn put(&mut self, key: &str, value: &[u8]) -> Result<Vec<FromHost>, Refusal> {
         if !is_key(key) {
-            return Err(Refusal::Broken("a key that is not 1 to 64 of a-z, 0-9, '-', '.'"));
+            return Err(Refusal::Broken(
+                4,
+                "a key that is not 1 to 64 of a-z, 0-9, '-', '.'",
+            ));
         }
-        let others: usize = self
-            .0
-            .iter()
-            .filter(|(other, _)| *other != key)
-            .map(|(_, bytes)| bytes.len())
-            .sum();
-        if value.len() > ONE_MAX_BYTES || others.saturating_add(value.len()) > ALL_MAX_BYTES {
+        let others = self.0.iter().filter(|(other, _)| *other != key);
+        let others: usize = others.map(|(other, bytes)| other.len() + bytes.len()).sum();
+        let all = others.saturating_add(key.len()).saturating_add(value.len());
+        if all > BLOBS_MAX_BYTES {
             return Err(Refusal::Status(abi::RCL_E_NO_MEMORY));
         }
         self.0.insert(key.to_owned(), value.to_vec());
-        Ok(to_hex(value))
+        let mut parts: Vec<_> = value.chunks(BLOB_PART_MAX_BYTES).collect();
+        let end = parts.pop().unwrap_or_default();
+        let part = |bytes: &[u8], last| FromHost::BlobPut {
+            key: key.to_owned(),
+            part: to_hex(bytes),
+            last,
+        };
+        let mut messages: Vec<_> = parts.into_iter().map(|bytes| part(bytes, false)).collect();
+        messages.push(part(end, true));
+        Ok(messages)
     }
 }
 
@@ -65,45 +73,54 @@ fn to_hex(bytes: &[u8]) -> String {
     })
 }
 
-fn from_hex(hex: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    pairs
-        .iter()
-        .map(|[high, low]| u8::try_from(digit(*high)? * 16 + digit(*low)?).ok())
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn values_come_and_go_as_hexadecimal() {
-        let mut blobs = Blobs::from_hex(BTreeMap::from([("dark".to_owned(), "00ff1a".to_owned())])).unwrap();
-        assert_eq!(blobs.get("dark"), Some([0, 0xff, 0x1a].as_slice()));
-        assert_eq!(blobs.put("flat", &[0xab, 1]), Ok("ab01".to_owned()));
-        assert_eq!(blobs.get("flat"), Some([0xab, 1].as_slice()));
-        for bad in ["0", "0g", "é0"] {
-            assert!(Blobs::from_hex(BTreeMap::from([("dark".to_owned(), bad.to_owned())])).is_none());
+    fn blob(key: &str, len: u64) -> Blob {
+        Blob {
+            key: key.to_owned(),
+            len,
         }
     }
 
     #[test]
-    fn a_device_has_256_kib_and_no_more() {
+    fn values_come_in_one_memory_and_go_in_parts() {
+        let table = [blob("dark", 3), blob("empty", 0), blob("flat", 1)];
+        let mut blobs = Blobs::take_apart(&table, &[0, 0xff, 0x1a, 7]).unwrap();
+        assert_eq!(blobs.get("dark"), Some([0, 0xff, 0x1a].as_slice()));
+        assert_eq!(blobs.get("empty"), Some([].as_slice()));
+        for bytes in [&[0, 0xff, 0x1a][..], &[0, 0xff, 0x1a, 7, 8]] {
+            assert!(
+                Blobs::take_apart(&table, bytes).is_none(),
+                "not as long as was said"
+            );
+        }
+        assert!(Blobs::take_apart(&[blob("dark", u64::MAX)], &[]).is_none());
+
+        let long = vec![0xab; BLOB_PART_MAX_BYTES + 1];
+        let mut said = Vec::new();
+        for message in blobs.put("flat", &long).unwrap() {
+            let FromHost::BlobPut { key, part, last } = message else {
+                panic!("{message:?}")
+            };
+            assert_eq!(key, "flat");
+            said.push((part.len(), last));
+        }
+        assert_eq!(said, [(2 * BLOB_PART_MAX_BYTES, false), (2, true)]);
+        assert_eq!(blobs.put("none", &[]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_device_has_256_kib_names_included_and_no_more() {
         let mut blobs = Blobs(BTreeMap::new());
-        let part = vec![0; 30_000];
-        let stored = (0..20)
-            .take_while(|number| blobs.put(&format!("part-{number}"), &part).is_ok())
-            .count();
-        assert_eq!(stored, 8);
-        assert!(blobs.put("part-0", &part).is_ok(), "a value may be replaced");
+        assert!(blobs.put("one", &vec![0; BLOBS_MAX_BYTES - 2]).is_err());
+        assert!(blobs.put("one", &vec![0; BLOBS_MAX_BYTES - 3]).is_ok());
+        let full = blobs.put("b", &[]).map(drop);
+        assert_eq!(full, Err(Refusal::Status(abi::RCL_E_NO_MEMORY)));
+        assert!(blobs.put("one", &[]).is_ok(), "a value may be replaced");
+        assert!(blobs.put("b", &[1]).is_ok());
         assert!(blobs.put("Part", &[]).is_err());
         assert!(blobs.put("", &[]).is_err());
-        let large = Blobs(BTreeMap::new()).put("one", &vec![0; ONE_MAX_BYTES + 1]);
-        assert_eq!(large, Err(Refusal::Status(abi::RCL_E_NO_MEMORY)));
     }
 }

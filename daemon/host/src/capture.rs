@@ -1,7 +1,7 @@
 //! Captures that hostd asked for: waiting on the device thread, or running.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,15 +10,31 @@ use recueil_wire::Socket;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
+use crate::refusal::Refusal;
+
 /// One capture.
 #[derive(Debug)]
 pub(crate) struct Capture {
     /// Its number.
     pub(crate) req: u64,
     cancel: OwnedFd,
+    is_cancelled: AtomicBool,
     deadline: OnceLock<Instant>,
+    /// `now_ns` when it began.
+    begun_ns: OnceLock<u64>,
     results: AtomicU32,
     previews: AtomicU32,
+}
+
+/// A camera may hold a picture ready that it took just before it was asked.
+const AHEAD_MAX_NS: u64 = 1_000_000_000;
+
+/// `host->now_ns`: `CLOCK_MONOTONIC` in nanoseconds.
+pub(crate) fn now_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    let nanoseconds = u64::try_from(now.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
 }
 
 /// Why waiting for frame memory ended.
@@ -37,7 +53,9 @@ impl Capture {
         Ok(Self {
             req,
             cancel: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            is_cancelled: AtomicBool::new(false),
             deadline: OnceLock::new(),
+            begun_ns: OnceLock::new(),
             results: AtomicU32::new(0),
             previews: AtomicU32::new(0),
         })
@@ -50,7 +68,27 @@ impl Capture {
 
     /// Makes the cancel descriptor readable, for good.
     pub(crate) fn cancel(&self) -> Result<(), Errno> {
+        self.is_cancelled.store(true, Ordering::Release);
         rustix::io::retry_on_intr(|| rustix::io::write(&self.cancel, &1_u64.to_ne_bytes())).map(drop)
+    }
+
+    /// From then on no frame is taken.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::Acquire)
+    }
+
+    /// Whether a picture can have been exposed then; 0 is not known.
+    pub(crate) fn check_time(&self, exposed_ns: u64) -> Result<(), Refusal> {
+        let begun_ns = self.begun_ns.get().copied().unwrap_or_default();
+        if exposed_ns == 0 {
+            Ok(())
+        } else if exposed_ns > now_ns() {
+            Err(Refusal::Broken(4, "a picture of a time that has not come"))
+        } else if exposed_ns < begun_ns.saturating_sub(AHEAD_MAX_NS) {
+            Err(Refusal::Broken(4, "a picture from before its capture"))
+        } else {
+            Ok(())
+        }
     }
 
     /// Counts a frame that was given away.
@@ -139,6 +177,7 @@ impl Captures {
     /// The plugin is about to be called.
     pub(crate) fn begin(&self, capture: &Capture, deadline: Duration) {
         capture.deadline.get_or_init(|| Instant::now() + deadline);
+        capture.begun_ns.get_or_init(now_ns);
         self.lock().running = Some(capture.req);
     }
 
@@ -171,6 +210,20 @@ mod tests {
         captures.begin(&capture, Duration::from_mins(1));
         let (socket, _peer) = recueil_wire::socket_pair().unwrap();
         assert_eq!(capture.wait_for(&Socket::new(socket)), Ok(Woken::Cancelled));
+    }
+
+    #[test]
+    fn a_picture_is_of_its_capture() {
+        let captures = Captures::default();
+        let capture = captures.announce(7).unwrap().unwrap();
+        captures.begin(&capture, Duration::from_secs(1));
+        let now = now_ns();
+        assert_eq!(capture.check_time(0), Ok(()));
+        assert_eq!(capture.check_time(now), Ok(()));
+        assert_eq!(capture.check_time(now - AHEAD_MAX_NS / 2), Ok(()));
+        assert!(capture.check_time(now - 2 * AHEAD_MAX_NS).is_err());
+        assert!(capture.check_time(now + AHEAD_MAX_NS).is_err());
+        assert!(capture.check_time(u64::MAX).is_err());
     }
 
     #[test]

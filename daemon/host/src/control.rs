@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use recueil_abi as abi;
 use recueil_wire::devices::CaptureParams;
-use recueil_wire::host::{FromHost, Load, PluginFailure, ToHost};
+use recueil_wire::host::{BLOBS_MAX_BYTES, Blob, FromHost, Load, PluginFailure, Step, ToHost};
 use recueil_wire::{Received, Socket};
 
 use crate::Error;
@@ -18,6 +18,7 @@ use crate::ffi::memory::Slots;
 use crate::ffi::plugin::{self, Canceller, DeviceRef, Plugin, Refused};
 use crate::log::{SHORT_LINE_MAX_CHARS, printable};
 use crate::services::Services;
+use crate::threads::Threads;
 
 /// Orders that wait for the device thread: captures, and a little feedback. hostd sends one at a time.
 const ORDERS_MAX: usize = 16;
@@ -29,15 +30,15 @@ const DEVICE_STACK_BYTES: usize = 8 << 20;
 /// # Errors
 /// Whatever ends the host early. hostd was told, unless it is hostd that is gone or cannot be understood.
 pub(crate) fn serve(control: Socket) -> Result<(), Error> {
-    let (load, library, device) = take_load(&control)?;
+    let (load, library, device, blobs) = take_load(&control)?;
+    let threads = Threads::watch(load.sandbox.threads)?;
     let slots = Slots::reserve()?;
-    let blobs =
-        Blobs::from_hex(load.blobs.clone()).ok_or(Error::Protocol("blobs that are not hexadecimal"))?;
     let services: &'static Services = Box::leak(Box::new(Services::new(
         control,
         load.config.clone(),
         blobs,
         slots,
+        threads,
     )));
 
     match start(services, &load, &library, &device) {
@@ -62,14 +63,33 @@ pub(crate) fn serve(control: Socket) -> Result<(), Error> {
     }
 }
 
-fn take_load(control: &Socket) -> Result<(Box<Load>, OwnedFd, OwnedFd), Error> {
+fn take_load(control: &Socket) -> Result<(Box<Load>, OwnedFd, OwnedFd, Blobs), Error> {
     let Received { message, fds } = control.recv::<ToHost>()?;
     let ToHost::Load(load) = message else {
         return Err(Error::Protocol("the first message is not `load`"));
     };
-    let [library, device] = <[OwnedFd; 2]>::try_from(fds)
-        .map_err(|_others| Error::Protocol("`load` comes with the library and the device"))?;
-    Ok((load, library, device))
+    let mut fds = fds.into_iter();
+    let (Some(library), Some(device), stored, None) = (fds.next(), fds.next(), fds.next(), fds.next()) else {
+        return Err(Error::Protocol("`load` comes with the library and the device"));
+    };
+    let blobs = take_blobs(&load.blobs, stored.as_ref())?;
+    Ok((load, library, device, blobs))
+}
+
+fn take_blobs(table: &[Blob], memory: Option<&OwnedFd>) -> Result<Blobs, Error> {
+    let wrong = Error::Protocol("stored values that are not as long as was said");
+    let len = table.iter().fold(0_u64, |all, blob| all.saturating_add(blob.len));
+    let bytes = match memory {
+        Some(memory) => {
+            let max = u64::try_from(BLOBS_MAX_BYTES).unwrap_or(u64::MAX);
+            match recueil_wire::read_memory(memory, len, max) {
+                Ok(bytes) => bytes,
+                Err(_short_or_too_large) => return Err(wrong),
+            }
+        }
+        None => Vec::new().into(),
+    };
+    Blobs::take_apart(table, &bytes).ok_or(wrong)
 }
 
 /// A plugin with its device open.
@@ -95,12 +115,21 @@ fn start(
     };
     let confined = Confined::enter(&load.sandbox, library.as_fd()).map_err(no_sandbox)?;
 
-    let entry = plugin::load(library.as_fd(), &load.plugin_id)?;
+    let library = plugin::load(library.as_fd())?;
+    services.tell(&FromHost::Begins { step: Step::Create });
+    let entry = library.entry(&load.plugin_id)?;
     let plugin = entry.create(host_table::table(services))?;
     let reference = DeviceRef::new(load, device.as_raw_fd());
     let (orders, order_queue) = sync_channel(ORDERS_MAX);
     let (opened, device_thread) = open(services, &plugin, reference, order_queue)?;
 
+    if let Err(rule) = services.threads.check() {
+        return Err(Refused {
+            stage: "threads",
+            status: abi::RCL_E_INVALID,
+            text: rule,
+        });
+    }
     let confinement = confined.tighten().map_err(no_sandbox)?;
     services.tell(&FromHost::Ready {
         plugin_version: printable(&entry.version, SHORT_LINE_MAX_CHARS),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use recueil_abi as abi;
 use recueil_wire::devices::{Capabilities, CaptureParams, Identity};
-use recueil_wire::host::{Feedback, FromHost, PluginFailure};
+use recueil_wire::host::{Feedback, FromHost, PluginFailure, Step};
 
 use crate::capture::Capture;
 use crate::ffi::plugin::{Canceller, Device, DeviceRef, Opener, Refused};
@@ -43,7 +43,7 @@ pub(crate) fn run(
     opened: &SyncSender<Result<Opened, Refused>>,
     orders: &Receiver<Order>,
 ) {
-    let device = match open(opener, reference) {
+    let device = match open(services, opener, reference) {
         Ok((device, answer)) => {
             opened.send(Ok(answer)).ok();
             device
@@ -70,9 +70,13 @@ pub(crate) fn run(
     device.close();
 }
 
-fn open(opener: &Opener, reference: &DeviceRef) -> Result<(Device, Opened), Refused> {
+fn open(services: &Services, opener: &Opener, reference: &DeviceRef) -> Result<(Device, Opened), Refused> {
+    let begins = |step| services.tell(&FromHost::Begins { step });
+    begins(Step::Open);
     let device = opener.open(reference)?;
+    begins(Step::Info);
     let identity = device.info()?.into();
+    begins(Step::Caps);
     let capabilities = identity::capabilities(&device.caps()?).ok_or_else(|| Refused {
         stage: "caps",
         status: abi::RCL_E_INVALID,
@@ -96,19 +100,36 @@ fn run_capture(services: &Services, device: &Device, capture: &Capture, params: 
     services.end(capture);
 
     let failure = services.failure(status).or_else(|| {
-        (capture.results() == 0).then(|| {
-            services.misbehaved("a capture that succeeded and gave no result");
-            PluginFailure {
-                status: abi::RCL_E_FAILED,
-                vendor_code: 0,
-                text: String::new(),
-            }
-        })
+        let empty = |status| PluginFailure {
+            status,
+            vendor_code: 0,
+            text: String::new(),
+        };
+        if capture.results() > 0 {
+            None
+        } else if capture.is_cancelled() {
+            Some(empty(abi::RCL_E_CANCELLED))
+        } else {
+            services.misbehaved(9, "a capture that succeeded without a result");
+            Some(empty(abi::RCL_E_FAILED))
+        }
     });
+    if let Err(rule) = services.threads.check() {
+        services.tell(&FromHost::Failed {
+            stage: "threads".to_owned(),
+            failure: PluginFailure {
+                status: abi::RCL_E_INVALID,
+                vendor_code: 0,
+                text: rule,
+            },
+        });
+        crate::end(1);
+    }
     services.tell(&FromHost::Captured {
         req: capture.req,
         results: capture.results(),
         previews: capture.previews(),
         failure,
+        broken_rule: services.broken_rule(),
     });
 }

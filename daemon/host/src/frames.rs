@@ -130,12 +130,13 @@ impl Frames {
             describe(returned.kind)
         } else {
             Err(Refusal::Broken(
+                10,
                 "a frame submitted for another capture than it was allocated for",
             ))
         };
         let checked = described.and_then(|info| match info.check(returned.capacity) {
             Ok(()) => Ok(info),
-            Err(rule) => Err(Refusal::Broken(rule)),
+            Err(rule) => Err(Refusal::Broken(4, rule)),
         });
         match checked {
             Ok(info) => {

@@ -31,6 +31,7 @@ impl Layout {
         let sides = 1..=FrameInfo::SIDE_MAX_PX;
         if !sides.contains(&asked.width) || !sides.contains(&asked.height) {
             return Err(Refusal::Broken(
+                4,
                 "a frame of no size, or of more than 32768 pixels a side",
             ));
         }
@@ -43,7 +44,7 @@ impl Layout {
         let row = asked.width.saturating_mul(bytes_per_pixel);
         let stride = if asked.stride == 0 { row } else { asked.stride };
         if stride < row {
-            return Err(Refusal::Broken("a stride shorter than a row"));
+            return Err(Refusal::Broken(4, "a stride shorter than a row"));
         }
         Ok(Self {
             stride,

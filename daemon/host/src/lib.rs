@@ -10,7 +10,7 @@
 //! | `hardening`, `confine` | what holds the process, before any of the vendor's code runs |
 //! | `control` | the main thread: hostd's messages, the contract's `[main]` calls |
 //! | `device` | the device thread: the contract's `[dev]` calls |
-//! | `services` | the host functions, all `[any]`; `frames`, `capture`, `blobs`, `log` keep their state |
+//! | `services` | the host functions, all `[any]`; `frames`, `capture`, `blobs`, `log`, `threads` keep their state |
 //! | `ffi` | all that is unsafe |
 //!
 //! Invariant: the only `dlopen`, and confined before the first vendor instruction. What is *not* here:
@@ -29,6 +29,7 @@ mod layout;
 mod log;
 mod refusal;
 mod services;
+mod threads;
 
 use recueil_wire::Socket;
 

@@ -67,7 +67,7 @@ impl Rate {
 #[derive(Debug)]
 pub(crate) struct LogBudget {
     rate: Rate,
-    /// None as long as there was nothing to be seen.
+    /// None as long as nothing was captured.
     capture_lines: Option<u32>,
     left_out: u32,
 }
@@ -87,12 +87,9 @@ impl LogBudget {
         self.left_out = 0;
     }
 
-    /// A capture ended. Once the plugin held a frame, what it says until the next capture is limited as during
-    /// the one before. Gives the lines that were left out.
-    pub(crate) fn end_capture(&mut self, has_seen_a_frame: bool) -> u32 {
-        if !has_seen_a_frame {
-            self.capture_lines = None;
-        }
+    /// A capture ended. What the plugin says until the next one is limited as during the one before, since it may
+    /// have seen something. Gives the lines that were left out.
+    pub(crate) fn end_capture(&mut self) -> u32 {
         std::mem::take(&mut self.left_out)
     }
 
@@ -135,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_capture_has_twenty_short_lines_and_no_more_come_after_it_once_a_frame_was_seen() {
+    fn a_capture_has_twenty_short_lines_and_no_more_come_after_it() {
         let mut budget = LogBudget::new();
         let now = Instant::now();
         let long = "x".repeat(500);
@@ -143,11 +140,11 @@ mod tests {
         let lines: Vec<_> = (0..30).filter_map(|_| budget.take(&long, now)).collect();
         assert_eq!(lines.len(), 20);
         assert!(lines.iter().all(|line| line.len() == 200));
-        assert_eq!(budget.end_capture(true), 10);
+        assert_eq!(budget.end_capture(), 10);
         assert_eq!(budget.take("after", now), None);
         budget.begin_capture();
         assert!(budget.take("next", now).is_some());
-        budget.end_capture(false);
-        assert_eq!(budget.take(&long, now).map(|line| line.len()), Some(500));
+        budget.end_capture();
+        assert_eq!(budget.take(&long, now).map(|line| line.len()), Some(200));
     }
 }

@@ -7,18 +7,23 @@ use recueil_abi::rcl_status;
 pub(crate) enum Refusal {
     /// In the ordinary course of things, `RCL_E_*`.
     Status(rcl_status),
-    /// The plugin broke this rule: hostd is told, the plugin gets `RCL_E_INVALID`.
-    Broken(&'static str),
+    /// The plugin broke this rule of the header (`R4` is 4), in words: hostd is told, the plugin gets
+    /// `RCL_E_INVALID`.
+    Broken(u8, &'static str),
+    /// R11: hostd is told, the plugin gets `RCL_E_ACCESS`.
+    Stored,
     /// The one who lends frame memory is gone, or broke this rule of the frame socket.
     NoReader(&'static str),
 }
 
 /// What a frame's handle must be.
-pub(crate) const UNKNOWN_FRAME: Refusal =
-    Refusal::Broken("a frame that the plugin does not hold: never allocated, submitted or dropped before");
+pub(crate) const UNKNOWN_FRAME: Refusal = Refusal::Broken(
+    4,
+    "a frame that the plugin does not hold: never allocated, submitted or dropped before",
+);
 /// What `req` must be.
-pub(crate) const NOT_RUNNING: Refusal = Refusal::Broken("a request that does not run (rule R10)");
+pub(crate) const NOT_RUNNING: Refusal = Refusal::Broken(10, "a request that does not run");
 /// What no pointer may be.
-pub(crate) const NULL: Refusal = Refusal::Broken("a NULL pointer where the contract allows none");
+pub(crate) const NULL: Refusal = Refusal::Broken(4, "a NULL pointer where the contract allows none");
 /// What `size` must be.
-pub(crate) const TOO_SMALL: Refusal = Refusal::Broken("a struct smaller than in the first release (rule R1)");
+pub(crate) const TOO_SMALL: Refusal = Refusal::Broken(1, "a struct smaller than in the first release");

@@ -17,6 +17,7 @@ use crate::frames::{Frames, Grant};
 use crate::layout::Layout;
 use crate::log::{LogBudget, Rate, SHORT_LINE_MAX_CHARS, printable};
 use crate::refusal::{NOT_RUNNING, Refusal};
+use crate::threads::Threads;
 
 /// Broken rules told in the life of a process, the plugin's and the analyser's; who breaks more is known well
 /// enough.
@@ -34,11 +35,15 @@ pub(crate) struct Services {
     pub(crate) captures: Captures,
     /// Frame memory.
     pub(crate) frames: Frames,
+    /// How many threads there are.
+    pub(crate) threads: Threads,
     log: Mutex<LogBudget>,
     events: Mutex<Rate>,
     explanation: Mutex<Explanation>,
-    has_seen_a_frame: AtomicBool,
+    has_captured: AtomicBool,
     complaints: AtomicU32,
+    /// The first rule that the capture broke which runs.
+    broken: Mutex<Option<String>>,
 }
 
 /// What the plugin said of the error that it is about to return.
@@ -49,8 +54,15 @@ struct Explanation {
 }
 
 impl Services {
-    pub(crate) fn new(control: Socket, config: BTreeMap<String, String>, blobs: Blobs, slots: Slots) -> Self {
+    pub(crate) fn new(
+        control: Socket,
+        config: BTreeMap<String, String>,
+        blobs: Blobs,
+        slots: Slots,
+        threads: Threads,
+    ) -> Self {
         Self {
+            threads,
             control,
             config,
             blobs: Mutex::new(blobs),
@@ -59,8 +71,9 @@ impl Services {
             log: Mutex::new(LogBudget::new()),
             events: Mutex::new(Rate::new(EVENTS_A_SECOND_MAX)),
             explanation: Mutex::new(Explanation::default()),
-            has_seen_a_frame: AtomicBool::new(false),
+            has_captured: AtomicBool::new(false),
             complaints: AtomicU32::new(0),
+            broken: Mutex::new(None),
         }
     }
 
@@ -69,9 +82,11 @@ impl Services {
         &self.control
     }
 
-    /// Says something to hostd. If hostd is gone, the main thread sees it and ends the process.
+    /// Says something to hostd. Without hostd, or where the plugin has closed our socket, the process ends.
     pub(crate) fn tell(&self, message: &FromHost) {
-        self.control.send(message, &[]).ok();
+        if self.control.send(message, &[]).is_err() {
+            crate::end(1);
+        }
     }
 
     /// A line of the host's own.
@@ -82,13 +97,18 @@ impl Services {
         });
     }
 
-    /// Says which rule was broken.
-    pub(crate) fn misbehaved(&self, rule: &str) {
+    /// Says which rule of the header was broken.
+    pub(crate) fn misbehaved(&self, number: u8, words: &str) {
+        let rule = format!("R{number}: {words}");
+        lock(&self.broken).get_or_insert_with(|| rule.clone());
         if self.may_complain() {
-            self.tell(&FromHost::Misbehaved {
-                rule: rule.to_owned(),
-            });
+            self.tell(&FromHost::Misbehaved { rule });
         }
+    }
+
+    /// The first rule that was broken since the capture began.
+    pub(crate) fn broken_rule(&self) -> Option<String> {
+        lock(&self.broken).clone()
     }
 
     fn may_complain(&self) -> bool {
@@ -116,21 +136,22 @@ impl Services {
         lock(&self.blobs).get(key).map(read)
     }
 
-    /// Whether something may still be stored: not once a frame was in the plugin's hands.
+    /// Whether something may still be stored: not once the plugin was asked for a capture. It may look at the
+    /// device's picture before it asks for memory to put it in.
     pub(crate) fn may_store(&self) -> bool {
-        !self.has_seen_a_frame.load(Ordering::Acquire)
+        !self.has_captured.load(Ordering::Acquire)
     }
 
     /// `host->blob_put`.
     pub(crate) fn store(&self, key: &str, value: &[u8]) -> Result<(), Refusal> {
         if !self.may_store() {
-            return Err(Refusal::Status(abi::RCL_E_ACCESS));
+            return Err(Refusal::Stored);
         }
-        let value = lock(&self.blobs).put(key, value)?;
-        self.tell(&FromHost::BlobPut {
-            key: key.to_owned(),
-            value,
-        });
+        // Held until all is said: parts of two values must not mix.
+        let mut blobs = lock(&self.blobs);
+        for part in blobs.put(key, value)? {
+            self.tell(&part);
+        }
         Ok(())
     }
 
@@ -140,11 +161,9 @@ impl Services {
         let kind = match kind {
             abi::RCL_FRAME_PREVIEW => FrameKind::Preview,
             abi::RCL_FRAME_RESULT => FrameKind::Result,
-            _ => return Err(Refusal::Broken("a frame for neither preview nor result")),
+            _ => return Err(Refusal::Broken(4, "a frame for neither preview nor result")),
         };
         let layout = Layout::of(asked)?;
-        // Before, not after: from here on nothing may be stored, whatever comes of it.
-        self.has_seen_a_frame.store(true, Ordering::Release);
         let grant = self.frames.alloc(&capture, kind, &layout)?;
         Ok((grant, layout.stride))
     }
@@ -160,7 +179,16 @@ impl Services {
             self.frames.drop_frame(handle)?;
             return Err(NOT_RUNNING);
         };
-        let kind = self.frames.submit(&capture, handle, describe)?;
+        if capture.is_cancelled() {
+            self.frames.drop_frame(handle)?;
+            return Err(Refusal::Status(abi::RCL_E_CANCELLED));
+        }
+        let in_time = |kind| {
+            let info = describe(kind)?;
+            capture.check_time(info.time_ns)?;
+            Ok(info)
+        };
+        let kind = self.frames.submit(&capture, handle, in_time)?;
         capture.count(kind);
         Ok(())
     }
@@ -214,6 +242,9 @@ impl Services {
 
     /// The plugin's `capture` is about to be called.
     pub(crate) fn begin(&self, capture: &Capture, deadline: Duration) {
+        // Before, not after: from here on nothing may be stored, whatever comes of it.
+        self.has_captured.store(true, Ordering::Release);
+        *lock(&self.broken) = None;
         lock(&self.log).begin_capture();
         self.captures.begin(capture, deadline);
     }
@@ -222,8 +253,7 @@ impl Services {
     pub(crate) fn end(&self, capture: &Capture) {
         self.captures.end(capture);
         self.frames.take_back();
-        let has_seen_a_frame = self.has_seen_a_frame.load(Ordering::Acquire);
-        let left_out = lock(&self.log).end_capture(has_seen_a_frame);
+        let left_out = lock(&self.log).end_capture();
         if left_out > 0 {
             let text = format!("{left_out} lines of the plugin's log were left out");
             self.note(abi::RCL_LOG_WARN, &text);
@@ -234,9 +264,13 @@ impl Services {
     pub(crate) fn refuse(&self, refusal: Refusal) -> abi::rcl_status {
         match refusal {
             Refusal::Status(status) => status,
-            Refusal::Broken(rule) => {
-                self.misbehaved(rule);
+            Refusal::Broken(number, words) => {
+                self.misbehaved(number, words);
                 abi::RCL_E_INVALID
+            }
+            Refusal::Stored => {
+                self.misbehaved(11, "something stored once a capture began");
+                abi::RCL_E_ACCESS
             }
             Refusal::NoReader(why) => {
                 if self.may_complain() {

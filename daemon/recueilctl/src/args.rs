@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use recueil_dossier::AgentId;
 
-use crate::verbs::{capture, dossier, explain, follow, handover, scan, seal};
+use crate::verbs::{capture, devices, dossier, explain, follow, handover, scan, seal};
 
 /// The biometric station on the command line
 #[derive(Debug, Parser)]
@@ -47,8 +47,8 @@ pub(crate) struct Global {
 pub(crate) enum Verb {
     /// Show how the station stands
     Status,
-    /// List the devices
-    Devices,
+    /// List the devices, or release one from quarantine
+    Devices(devices::Arguments),
     /// List the plugins, and why one is not admitted
     Plugins,
     /// Show what changes until Ctrl-C: devices, the service, CERT, the outbox

@@ -87,6 +87,7 @@ impl Exit {
             | Code::PluginCrashed
             | Code::PluginMisbehaved
             | Code::PluginRefused
+            | Code::Quarantined
             | Code::NoSandbox
             | Code::DevicesUnavailable
             | Code::AnalyserEnded => Self::Device,

@@ -129,6 +129,7 @@ pub(crate) fn status(status: &StatusView) -> Value {
         "cert": status.cert,
         "cert-trouble": status.cert_trouble,
         "analyser": status.analyser,
+        "driver-limits": status.driver_limits,
         "authority": status.authority,
         "seal-key": status.seal_key,
         "seal-certificate-days": status.seal_certificate_days,

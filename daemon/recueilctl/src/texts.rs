@@ -87,7 +87,7 @@ const CAPTURES: [CaptureState; 7] = [
     CaptureState::Failed,
 ];
 
-const DEVICES: [(&str, &str, &str); 5] = [
+const DEVICES: [(&str, &str, &str); 6] = [
     (
         "absent",
         "the device is known, and not on the machine now",
@@ -102,8 +102,14 @@ const DEVICES: [(&str, &str, &str); 5] = [
     ),
     (
         "faulted",
-        "its driver cannot be started",
-        "`recueilctl devices` shows why; unplug it and plug it in again",
+        "its driver failed and is started again by itself after a pause",
+        "`recueilctl devices` shows why and when; unplugging it and plugging it in again shortens the pause",
+    ),
+    (
+        "quarantined",
+        "its driver failed too often and is not started any more",
+        "`recueilctl devices` shows why; the administrator upgrades the driver, or tries it again with `recueilctl \
+         devices release DEVICE`",
     ),
 ];
 
@@ -196,6 +202,11 @@ fn error(code: Code) -> (&'static str, &'static str) {
         Code::PluginMisbehaved => (
             "the driver broke its contract and was ended",
             "capture again; tell the administrator, the plugin needs its vendor",
+        ),
+        Code::Quarantined => (
+            "the driver failed too often, so it is not started any more",
+            "`recueilctl devices` says why; the administrator upgrades it, or tries it again with `recueilctl devices \
+             release DEVICE`",
         ),
         Code::PluginRefused => (
             "the driver is not admitted",

@@ -207,6 +207,15 @@ impl Devices {
         .map(drop)
     }
 
+    /// Gives a device in quarantine another chance.
+    pub(crate) async fn lift_quarantine(&self, device: &str) -> Result<(), Error> {
+        self.call(Call::LiftQuarantine {
+            device: device.to_owned(),
+        })
+        .await
+        .map(drop)
+    }
+
     async fn call(&self, call: Call) -> Result<(Answer, Vec<OwnedFd>), Error> {
         self.link.call(call).await.map_err(|error| match error {
             CallError::Refused(failure) => device_error(&failure),
@@ -252,6 +261,13 @@ pub(crate) fn device_error(failure: &Failure) -> Error {
         FailureCode::PluginCrashed => (Code::PluginCrashed, "the driver was restarted; present again"),
         FailureCode::PluginMisbehaved => (Code::PluginMisbehaved, "the driver was restarted; present again"),
         FailureCode::PluginRefused => (Code::PluginRefused, "ask the administrator to look at the plugin"),
+        // What to do is in its text.
+        FailureCode::Quarantined => return Error::new(Code::Quarantined, failure.text.clone()),
+        FailureCode::NotQuarantined => (Code::WrongState, "there is nothing to lift"),
+        FailureCode::Storage => (
+            Code::Storage,
+            "ask the administrator to check the disk of recueil-hostd",
+        ),
         FailureCode::NoSandbox => (
             Code::NoSandbox,
             "ask the administrator: this kernel cannot confine drivers",

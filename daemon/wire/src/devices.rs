@@ -60,6 +60,11 @@ pub enum Call {
         /// Which device.
         device: DeviceId,
     },
+    /// Gives a device whose plugin failed too often another chance. Durable when it is answered.
+    LiftQuarantine {
+        /// Which device.
+        device: DeviceId,
+    },
 }
 
 /// What hostd says. Its tag is not `type`, since a notice has one of that name.
@@ -87,9 +92,31 @@ pub enum Answer {
         devices: Vec<Device>,
         /// Every plugin folder found, admitted or not.
         plugins: Vec<Plugin>,
+        /// What holds the hosts to their limits.
+        limits: HostLimits,
     },
     /// To the rest. After [`Call::Close`]: the host's pidfd has fired.
     Done,
+}
+
+/// What holds hosts to the memory and threads of their manifests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostLimits {
+    /// A cgroup each, and rlimits.
+    Cgroups,
+    /// rlimits only: no cgroup is delegated to hostd.
+    Rlimits,
+}
+
+impl HostLimits {
+    /// The words that `status` shows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cgroups => "cgroups",
+            Self::Rlimits => "rlimits only",
+        }
+    }
 }
 
 /// News that nobody asked for.
@@ -250,7 +277,7 @@ pub struct Device {
     pub capabilities: Option<Capabilities>,
     /// What confines its host.
     pub confinement: Option<Confinement>,
-    /// Why it is faulted.
+    /// Why it is faulted or in quarantine.
     pub failure: Option<Failure>,
 }
 
@@ -266,18 +293,21 @@ pub enum DeviceState {
     Ready,
     /// A session is open.
     InSession,
-    /// Its host cannot be started; the failure says why.
+    /// Its host failed and is started again after a pause; the failure says why.
     Faulted,
+    /// Its plugin failed too often and is not started any more; the failure says why and what to do.
+    Quarantined,
 }
 
 impl DeviceState {
     /// All of them, in the order of a life.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Absent,
         Self::Opening,
         Self::Ready,
         Self::InSession,
         Self::Faulted,
+        Self::Quarantined,
     ];
 
     /// The name on the bus.
@@ -288,6 +318,7 @@ impl DeviceState {
             Self::Ready => "ready",
             Self::InSession => "in-session",
             Self::Faulted => "faulted",
+            Self::Quarantined => "quarantined",
         }
     }
 }
@@ -342,6 +373,12 @@ pub enum FailureCode {
     PluginMisbehaved,
     /// The plugin is not admitted or cannot be loaded.
     PluginRefused,
+    /// The plugin failed too often: nothing is tried until the quarantine is lifted.
+    Quarantined,
+    /// There is no quarantine to lift.
+    NotQuarantined,
+    /// hostd's disk refuses.
+    Storage,
     /// The sandbox cannot be had on this machine.
     NoSandbox,
     /// The device cannot do what is asked.

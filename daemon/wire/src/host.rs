@@ -15,7 +15,8 @@ use crate::devices::{Capabilities, CaptureParams, Identity};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ToHost {
-    /// The first message. Descriptors: the library (opened and hashed by hostd), then the device.
+    /// The first message. Descriptors: the library (opened and hashed by hostd), the device, and the memory that
+    /// holds what was stored for it, if something was.
     Load(Box<Load>),
     /// Descriptor: the frame socket of the capture session, see [`crate::frames`]. Replaces the one before.
     AttachFrames,
@@ -55,11 +56,27 @@ pub struct Load {
     pub usb_pid: u16,
     /// The plugin's configuration.
     pub config: BTreeMap<String, String>,
-    /// What the plugin stored for this device, lower-case hexadecimal.
-    pub blobs: BTreeMap<String, String>,
+    /// What the plugin stored for this device: names and lengths, in the order in which the bytes lie in the third
+    /// descriptor.
+    pub blobs: Vec<Blob>,
     /// How to confine.
     pub sandbox: Sandbox,
 }
+
+/// Where one stored value ends and the next begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blob {
+    /// 1 to 64 of a-z, 0-9, '-', '.'.
+    pub key: String,
+    /// Bytes.
+    pub len: u64,
+}
+
+/// Most bytes stored for one device, names included.
+pub const BLOBS_MAX_BYTES: usize = 256 << 10;
+/// Most bytes of a value in one message.
+pub const BLOB_PART_MAX_BYTES: usize = 24 << 10;
 
 /// Kinds of buses; numbers in the header are `RCL_BUS_*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +126,22 @@ pub struct Feedback {
     pub slot: u32,
 }
 
+/// Calls of a plugin on the way to [`FromHost::Ready`], in their order. Each has a limit of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// The library's own constructors. Not told: it begins with the process.
+    Load,
+    /// The entry, and `create`.
+    Create,
+    /// `open`.
+    Open,
+    /// `get_info`.
+    Info,
+    /// `get_caps`.
+    Caps,
+}
+
 /// What a host says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
@@ -124,9 +157,14 @@ pub enum FromHost {
         /// What confines it.
         confinement: Confinement,
     },
+    /// A call of the plugin begins.
+    Begins {
+        /// Which. Never the same or an earlier one again.
+        step: Step,
+    },
     /// A call failed for good; the host ends.
     Failed {
-        /// Which step: `sandbox`, `load`, `entry`, `create`, `open`, `info`, `caps`.
+        /// Which step: `sandbox`, `load`, `entry`, `create`, `open`, `info`, `caps`; later `threads`.
         stage: String,
         /// The failure.
         failure: PluginFailure,
@@ -152,6 +190,8 @@ pub enum FromHost {
         previews: u32,
         /// None if it succeeded.
         failure: Option<PluginFailure>,
+        /// The first rule of the contract that the plugin broke in this capture.
+        broken_rule: Option<String>,
     },
     /// A line for the log: printable, limited in length and number.
     Log {
@@ -160,16 +200,19 @@ pub enum FromHost {
         /// The text.
         text: String,
     },
-    /// The plugin wants something stored for this device. Refused once it has seen a frame.
+    /// The plugin wants something stored for this device: the next part of a value. Refused once it was asked for a
+    /// capture.
     BlobPut {
         /// 1 to 64 of a-z, 0-9, '-', '.'.
         key: String,
-        /// The bytes, hexadecimal.
-        value: String,
+        /// At most [`BLOB_PART_MAX_BYTES`] bytes, lower-case hexadecimal.
+        part: String,
+        /// Whether the value ends with it.
+        last: bool,
     },
     /// A host function was called against the rules; the capture goes on if it can.
     Misbehaved {
-        /// The rule, in words.
+        /// The rule: its number in the header, and in words.
         rule: String,
     },
 }

@@ -2,7 +2,7 @@
 
 use recueil_wire::devices::{DeviceState, FailureCode};
 
-use super::{Context, State};
+use super::{Command, Context, State};
 use crate::failure::failure;
 
 #[derive(Debug)]
@@ -10,12 +10,13 @@ pub(super) struct Absent;
 
 impl Absent {
     pub(super) async fn run(self, context: &mut Context) -> State {
-        context.failures.clear();
+        context.restarts.plugged_in();
+        context.ready_since = None;
         context.known.confinement = None;
         context.enter(DeviceState::Absent, None).await;
         loop {
             let offered = context.present();
-            if matches!(offered, State::Opening(_)) {
+            if !matches!(offered, State::Absent(_)) {
                 return offered;
             }
             tokio::select! {
@@ -26,6 +27,10 @@ impl Absent {
                 }
                 command = context.commands.recv() => {
                     let Some(command) = command else { return State::Over };
+                    if let Command::Lift { ticket } = command {
+                        context.lift_quarantine(ticket).await;
+                        continue;
+                    }
                     let why = failure(
                         FailureCode::NoDevice,
                         format!("{} is not connected: plug it in", context.known.id),

@@ -4,7 +4,7 @@ use recueil_wire::devices::{Failure, FailureCode};
 use recueil_wire::host::FromHost;
 use tracing::{debug, error, info, trace, warn};
 
-use crate::blobs::BlobStore;
+use crate::blobs::{BlobStore, DEVICE_MAX_BYTES, from_hex};
 use crate::failure::{failure, printable};
 use crate::rate::Rate;
 
@@ -14,6 +14,9 @@ const LINES_PER_SECOND_MAX: u32 = 100;
 /// Lines of one capture: few enough that no picture leaves through the log.
 const LINES_PER_CAPTURE_MAX: u32 = 20;
 const LINE_CHARS_MAX: usize = 200;
+/// Broken rules that are written down in one capture, and how much of each.
+const COMPLAINTS_MAX: u32 = 8;
+const RULE_CHARS_MAX: usize = 120;
 /// Things that one host may have stored.
 const STORED_MAX: u32 = 64;
 
@@ -24,9 +27,13 @@ pub(super) struct Chatter {
     blobs: BlobStore,
     messages: Rate,
     lines: Rate,
-    /// Some while a capture runs.
+    /// Some from the first capture on.
     capture_lines_left: Option<u32>,
+    /// Broken rules that the host may still name until the next capture.
+    complaints_left: u32,
     stored: u32,
+    /// A value of which not all parts are here.
+    arriving: Option<(String, Vec<u8>)>,
 }
 
 /// Whether a plugin may have something stored now.
@@ -46,16 +53,16 @@ impl Chatter {
             messages: Rate::new(MESSAGES_PER_SECOND_MAX),
             lines: Rate::new(LINES_PER_SECOND_MAX),
             capture_lines_left: None,
+            complaints_left: COMPLAINTS_MAX,
             stored: 0,
+            arriving: None,
         }
     }
 
+    /// What is said from now on, also after this capture, may tell of what was seen: it is limited until the next.
     pub(super) fn capture_begins(&mut self) {
         self.capture_lines_left = Some(LINES_PER_CAPTURE_MAX);
-    }
-
-    pub(super) fn capture_ends(&mut self) {
-        self.capture_lines_left = None;
+        self.complaints_left = COMPLAINTS_MAX;
     }
 
     /// Takes the message if it is chatter, else gives it back.
@@ -77,8 +84,8 @@ impl Chatter {
         }
         match message {
             FromHost::Log { level, text } => self.log(level, &text),
-            FromHost::Misbehaved { rule } => self.log(5, &rule),
-            FromHost::BlobPut { key, value } => self.store(key, value, storing).await,
+            FromHost::Misbehaved { rule } => self.complain(&rule),
+            FromHost::BlobPut { key, part, last } => self.arrive(key, &part, last, storing).await,
             other => return Ok(Some(other)),
         }
         Ok(None)
@@ -109,20 +116,40 @@ impl Chatter {
         }
     }
 
-    async fn store(&mut self, key: String, value: String, storing: Storing) {
-        let (plugin, device) = (self.plugin_id.clone(), self.device_id.clone());
-        let refused = if storing == Storing::Refused {
-            Some("it has been asked for a capture".to_owned())
-        } else if self.stored == STORED_MAX {
-            Some(format!("it had {STORED_MAX} things stored already"))
-        } else {
-            self.stored += 1;
-            let blobs = self.blobs.clone();
-            let put = move || blobs.put(&plugin, &device, &key, &value);
-            match tokio::task::spawn_blocking(put).await {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error.chain()),
-                Err(_) => Some("the task failed".to_owned()),
+    /// A broken rule, as the host names it. It has lines of its own, so that a plugin cannot talk them away.
+    fn complain(&mut self, rule: &str) {
+        if self.complaints_left == 0 || !self.lines.allow() {
+            return;
+        }
+        self.complaints_left -= 1;
+        warn!(
+            plugin = self.plugin_id,
+            device = self.device_id,
+            misbehaving = true,
+            "{}",
+            printable(rule, RULE_CHARS_MAX)
+        );
+    }
+
+    /// The next part of a value. Parts of another value, or too many, begin anew.
+    async fn arrive(&mut self, key: String, part: &str, last: bool, storing: Storing) {
+        let mut value = match self.arriving.take() {
+            Some((arriving, value)) if arriving == key => value,
+            _ => Vec::new(),
+        };
+        let refused = match from_hex(part) {
+            _ if storing == Storing::Refused => Some("it has been asked for a capture".to_owned()),
+            None => Some("a value that is not lower-case hexadecimal".to_owned()),
+            Some(bytes) if value.len() + bytes.len() > DEVICE_MAX_BYTES => {
+                Some(format!("a value of over {DEVICE_MAX_BYTES} bytes"))
+            }
+            Some(bytes) => {
+                value.extend(bytes);
+                if !last {
+                    self.arriving = Some((key, value));
+                    return;
+                }
+                self.store(key, value).await.err()
             }
         };
         if let Some(reason) = refused
@@ -134,6 +161,20 @@ impl Chatter {
                 reason,
                 "not stored"
             );
+        }
+    }
+
+    async fn store(&mut self, key: String, value: Vec<u8>) -> Result<(), String> {
+        if self.stored == STORED_MAX {
+            return Err(format!("it had {STORED_MAX} things stored already"));
+        }
+        self.stored += 1;
+        let (plugin, device) = (self.plugin_id.clone(), self.device_id.clone());
+        let blobs = self.blobs.clone();
+        let put = move || blobs.put(&plugin, &device, &key, &value);
+        match tokio::task::spawn_blocking(put).await {
+            Ok(stored) => stored.map_err(|error| error.chain()),
+            Err(_) => Err("the task failed".to_owned()),
         }
     }
 }
@@ -187,18 +228,65 @@ mod tests {
                     .is_none()
             );
         }
-        chatter.capture_ends();
+        // Nothing more after it, but that a broken rule is named, however much was said.
         chatter.take(line("closed"), Storing::Refused).await.unwrap();
+        for _ in 0..30 {
+            let rule = format!("R4: {}", "y".repeat(1000));
+            let broken = FromHost::Misbehaved { rule };
+            chatter.take(broken, Storing::Refused).await.unwrap();
+        }
         let text = String::from_utf8(journal.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines.len(), 21);
+        assert_eq!(lines.len(), 28);
         assert!(
             lines[0].contains("plugin=\"com.acme.a\" device=\"virtual-a-1\""),
             "{}",
             lines[0]
         );
         assert!(!text.contains('\u{1b}'));
-        assert!(lines[0].len() < 400 && lines[20].contains("closed"));
+        assert!(lines[0].len() < 400 && lines[20].len() < 400 && lines[20].contains("R4: y"));
+    }
+
+    #[tokio::test]
+    async fn a_value_comes_in_parts_and_is_stored_when_it_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = BlobStore::new(dir.path());
+        let mut chatter = Chatter::new("com.acme.a".into(), "virtual-a-1".into(), blobs.clone());
+        let part = |key: &str, part: &str, last| FromHost::BlobPut {
+            key: key.to_owned(),
+            part: part.to_owned(),
+            last,
+        };
+        let long = "ab".repeat(recueil_wire::host::BLOB_PART_MAX_BYTES);
+        for (message, storing) in [
+            (part("gain", "0001", false), Storing::Allowed),
+            // Another begins: the first is never whole.
+            (part("flat", &long, false), Storing::Allowed),
+            (part("flat", &long, false), Storing::Allowed),
+            (part("flat", "02", true), Storing::Allowed),
+            (part("bad", "0X", true), Storing::Allowed),
+            (part("late", "00", true), Storing::Refused),
+        ] {
+            chatter.take(message, storing).await.unwrap();
+        }
+        // Without an end.
+        for _ in 0..20 {
+            chatter
+                .take(part("endless", &long, false), Storing::Allowed)
+                .await
+                .unwrap();
+        }
+        let stored = blobs.load("com.acme.a", "virtual-a-1").unwrap();
+        let lengths: Vec<_> = stored
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.len()))
+            .collect();
+        assert_eq!(lengths, [("flat", long.len() + 1)]);
+        assert!(
+            chatter
+                .arriving
+                .is_none_or(|(_, value)| value.len() <= DEVICE_MAX_BYTES)
+        );
     }
 
     #[tokio::test]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use recueil_wire::devices::{CaptureParams, Failure, FailureCode, Notice};
 use recueil_wire::host::{FromHost, ToHost};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::chatter::{Chatter, Storing};
 use super::{Command, Context, State, Ticket, changed};
-use crate::failure::{failure, from_plugin, from_stage};
+use crate::failure::{failure, from_capture, from_stage};
 use crate::host::Host;
 use crate::rate::Rate;
 use crate::virtual_bus::Offer;
@@ -78,10 +78,7 @@ impl InSession {
         match end {
             End::Closed(ticket) => self.close(context, ticket).await,
             End::Unplugged => {
-                let gone = failure(
-                    FailureCode::DeviceGone,
-                    format!("{} was unplugged", context.known.id),
-                );
+                let gone = context.gone();
                 self.host.signal_and_wait().await;
                 tell_end(context, self.capture, &gone).await;
                 context.present()
@@ -89,7 +86,7 @@ impl InSession {
             End::Broken(failure) => {
                 self.host.signal_and_wait().await;
                 tell_end(context, self.capture, &failure).await;
-                context.failed(failure)
+                context.failed(failure).await
             }
             End::Lost { error, asked } => {
                 let failure = self.host.lost(&error, context.settings.deadlines.close).await;
@@ -97,7 +94,7 @@ impl InSession {
                     context.reply(ticket, Err(failure.clone())).await;
                 }
                 tell_end(context, self.capture, &failure).await;
-                context.failed(failure)
+                context.failed(failure).await
             }
             End::Over => State::Over,
         }
@@ -134,6 +131,10 @@ impl InSession {
             Command::Stop { req, .. } => self.stop(context, req),
             Command::Feedback { feedback, .. } => Ok(ToHost::Feedback(feedback)),
             Command::Close { ticket } => return Err(End::Closed(Some(ticket))),
+            Command::Lift { ticket } => {
+                context.not_quarantined(ticket).await;
+                return Ok(());
+            }
         };
         let message = match message {
             Ok(message) => message,
@@ -252,15 +253,17 @@ impl InSession {
                 req,
                 results,
                 failure,
+                broken_rule,
                 ..
             } if running == Some(req) => {
                 self.capture = None;
-                self.chatter.capture_ends();
                 let captured = Notice::Captured {
                     device: context.known.id.clone(),
                     req,
                     results,
-                    failure: failure.as_ref().map(from_plugin),
+                    failure: failure
+                        .as_ref()
+                        .map(|failure| from_capture(failure, broken_rule.as_deref())),
                 };
                 context.notify(captured).await;
                 Ok(())
@@ -283,46 +286,79 @@ impl InSession {
         };
         failure(
             FailureCode::PluginHung,
-            format!("the plugin {what} in time and was killed"),
+            format!("the plugin {what} in time and was killed (rule R7)"),
         )
     }
 
-    /// Lets the host close the device, ends it if it does not, and answers when its process is gone.
+    /// Lets the host end its capture and close the device, ends it if it does not, and answers when its process
+    /// is gone.
     async fn close(mut self, context: &mut Context, ticket: Option<Ticket>) -> State {
-        let limit = context.settings.deadlines.close;
-        if timeout(limit, self.end_politely(context)).await.is_err() {
-            tracing::warn!(
-                device = context.known.id,
-                plugin = context.known.plugin,
-                "did not close in time and was killed"
-            );
-        }
+        let hung = self.end_politely(context).await;
         self.host.signal_and_wait().await;
         if let Some(capture) = self.capture {
             let cancelled = failure(FailureCode::Cancelled, "the session was closed");
             tell_captured(context, capture.req, cancelled).await;
         }
-        let next = context.present();
+        let next = match hung {
+            Ok(()) => context.present(),
+            Err(hung) => context.failed(hung).await,
+        };
         if let Some(ticket) = ticket {
             // Before the answer, so that whoever has it does not find the device in session.
-            context.enter(next.on_the_bus(), None).await;
+            context.enter(next.on_the_bus(), next.failure()).await;
             context.reply(ticket, Ok(())).await;
         }
         next
     }
 
-    /// Asks the host to close and listens until its process is over. A host that fails at it is over too.
-    async fn end_politely(&mut self, context: &Context) {
-        let limit = context.settings.deadlines.close;
-        if self.host.say(&ToHost::Close, &[], limit).await.is_ok() {
+    /// Asks the host to close and listens until its process is over: a capture that runs has as long as any that
+    /// is cancelled, closing has a time of its own. A host that fails at it is over too.
+    ///
+    /// # Errors
+    /// Which of the two it did not do.
+    async fn end_politely(&mut self, context: &Context) -> Result<(), Failure> {
+        let deadlines = context.settings.deadlines;
+        let begun = Instant::now();
+        if self.host.say(&ToHost::Close, &[], deadlines.say).await.is_err() {
+            return Ok(());
+        }
+        let mut capture_by = self.capture.map(|capture| {
+            let by = begun + deadlines.cancel;
+            if capture.cancelled {
+                by.min(capture.kill_at)
+            } else {
+                by
+            }
+        });
+        let mut by = begun + deadlines.close;
+        loop {
             // It must be able to say its last words, or it would wait for us to read them.
-            while let Ok(message) = self.host.hear().await {
-                if self.heard(context, message).await.is_err() {
-                    return;
-                }
+            let Ok(heard) = timeout_at(capture_by.unwrap_or(by), self.host.hear()).await else {
+                let what = if capture_by.is_some() {
+                    "end its capture when the session was closed"
+                } else {
+                    "close the device"
+                };
+                return Err(failure(
+                    FailureCode::PluginHung,
+                    format!("the plugin did not {what} in time and was killed (rule R7)"),
+                ));
+            };
+            let Ok(message) = heard else { break };
+            if self.heard(context, message).await.is_err() {
+                return Ok(());
+            }
+            if capture_by.is_some() && self.capture.is_none() {
+                capture_by = None;
+                by = Instant::now() + deadlines.close;
             }
         }
-        self.host.ended().await;
+        timeout_at(by, self.host.ended()).await.map(drop).map_err(|_| {
+            failure(
+                FailureCode::PluginHung,
+                "the plugin did not end in time and was killed (rule R7)",
+            )
+        })
     }
 }
 

@@ -1,13 +1,15 @@
-//! The life of one device: an actor, five states, one file a state.
+//! The life of one device: an actor, six states, one file a state.
 //!
 //! ```text
 //!          offered            host waits          Open
 //! Absent ──────────► Opening ───────────► Ready ─────────► InSession
-//!    ▲                 │  ▲  ▲              │                 │
-//!    │ no longer       │  │  └── host ended ┘   Close, client gone, host ended
-//!    └── offered ──────┤  └────────────────────────────────────┘
-//!        (from all)    ▼ too often, or never
-//!                   Faulted
+//!    ▲               │  ▲  ▲                │                 │
+//!    │ no longer     │  │  └── host ended ──┘   Close, client gone, host ended
+//!    └── offered ────┤  └──────────────────────────────────────┘
+//!        (from all)  ▼         ▲ a pause is over
+//!                  Faulted ────┘
+//!                    ▼ too often
+//!               Quarantined ──► Opening, when it is lifted
 //! ```
 //!
 //! Each state takes itself apart into the next one. The host lives inside the state: when the state is
@@ -18,10 +20,12 @@ mod chatter;
 mod faulted;
 mod in_session;
 mod opening;
+mod quarantined;
 mod ready;
+mod restarts;
 mod start;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,27 +33,37 @@ use std::time::Duration;
 
 use recueil_wire::devices::{CaptureParams, Device, DeviceId, DeviceState, Failure, FailureCode, Notice};
 use recueil_wire::host::Feedback;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+pub use self::restarts::RestartPolicy;
+use self::restarts::{Next, Restarts};
 use crate::admission::{Admitted, Trust};
 use crate::blobs::BlobStore;
+use crate::cgroup::Cgroups;
 use crate::failure::failure;
+use crate::quarantine::{Quarantine, QuarantineStore};
 use crate::virtual_bus::Offer;
 
 /// Calls that may wait at one device. `recueild` has one session on it, so more is a mistake.
 const COMMANDS_MAX: usize = 16;
-/// Failures in [`FAILURES_SPAN`] after which a device is not tried again by itself.
-const FAILURES_MAX: usize = 5;
-const FAILURES_SPAN: Duration = Duration::from_mins(1);
 
 /// How long each call of a plugin may take before its process is killed.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
-    /// From the start of the process to `Ready`: load, create and open.
-    pub ready: Duration,
+    /// For the plugin's files to be read and checked, and the device to be connected.
+    pub prepare: Duration,
+    /// From the start of the process until the library is loaded.
+    pub load: Duration,
+    /// For the entry and `create`.
+    pub create: Duration,
+    /// For `open`.
+    pub open: Duration,
+    /// For `get_info` and for `get_caps`, each.
+    pub ask: Duration,
     /// What a capture may take beyond its own `deadline_ms`.
     pub capture_slack: Duration,
     /// From the cancellation of a capture to its end.
@@ -63,7 +77,11 @@ pub struct Deadlines {
 impl Default for Deadlines {
     fn default() -> Self {
         Self {
-            ready: Duration::from_secs(5),
+            prepare: Duration::from_secs(15),
+            load: Duration::from_secs(5),
+            create: Duration::from_secs(1),
+            open: Duration::from_secs(5),
+            ask: Duration::from_secs(1),
             capture_slack: Duration::from_secs(1),
             cancel: Duration::from_secs(1),
             close: Duration::from_secs(2),
@@ -76,10 +94,14 @@ impl Default for Deadlines {
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) host_program: PathBuf,
+    /// None where nothing is delegated.
+    pub(crate) cgroups: Option<Arc<Cgroups>>,
     pub(crate) landlock_abi_max: u32,
     pub(crate) allow_unsandboxed: Vec<String>,
     pub(crate) trust: Trust,
     pub(crate) blobs: BlobStore,
+    pub(crate) quarantine: QuarantineStore,
+    pub(crate) restart: RestartPolicy,
     pub(crate) config: BTreeMap<String, BTreeMap<String, String>>,
     pub(crate) deadlines: Deadlines,
 }
@@ -114,6 +136,9 @@ pub(crate) enum Command {
     Close {
         ticket: Ticket,
     },
+    Lift {
+        ticket: Ticket,
+    },
 }
 
 /// What a device says to the hub.
@@ -145,7 +170,10 @@ pub(crate) struct Context {
     known: Device,
     /// Whether `known` was told at all.
     told: bool,
-    failures: VecDeque<Instant>,
+    restarts: Restarts,
+    /// Since when the host that runs has been ready.
+    ready_since: Option<Instant>,
+    quarantine: Option<Quarantine>,
 }
 
 #[derive(Debug)]
@@ -155,6 +183,7 @@ enum State {
     Ready(ready::Ready),
     InSession(in_session::InSession),
     Faulted(faulted::Faulted),
+    Quarantined(quarantined::Quarantined),
     /// The hub is gone.
     Over,
 }
@@ -181,6 +210,9 @@ pub(crate) fn device(
         failure: None,
     };
     let mut context = Context {
+        restarts: Restarts::new(settings.restart),
+        ready_since: None,
+        quarantine: None,
         settings,
         plugin,
         commands: inbox,
@@ -188,9 +220,9 @@ pub(crate) fn device(
         reports,
         known,
         told: false,
-        failures: VecDeque::new(),
     };
     let life = async move {
+        context.recall_quarantine().await;
         let mut state = context.present();
         loop {
             state = match state {
@@ -199,6 +231,7 @@ pub(crate) fn device(
                 State::Ready(state) => Box::pin(state.run(&mut context)).await,
                 State::InSession(state) => Box::pin(state.run(&mut context)).await,
                 State::Faulted(state) => Box::pin(state.run(&mut context)).await,
+                State::Quarantined(state) => Box::pin(state.run(&mut context)).await,
                 State::Over => break,
             };
         }
@@ -215,6 +248,16 @@ impl State {
             Self::Ready(_) => DeviceState::Ready,
             Self::InSession(_) => DeviceState::InSession,
             Self::Faulted(_) => DeviceState::Faulted,
+            Self::Quarantined(_) => DeviceState::Quarantined,
+        }
+    }
+
+    /// Why it cannot be used.
+    fn failure(&self) -> Option<Failure> {
+        match self {
+            Self::Faulted(state) => Some(state.failure().clone()),
+            Self::Quarantined(state) => Some(state.failure().clone()),
+            _ => None,
         }
     }
 }
@@ -222,9 +265,12 @@ impl State {
 impl Context {
     /// Where a device's life goes on when nothing is running: by what is offered now.
     fn present(&mut self) -> State {
-        match self.presence.borrow_and_update().clone() {
-            Some(offer) => State::Opening(opening::Opening::new(offer)),
-            None => State::Absent(absent::Absent),
+        match (self.presence.borrow_and_update().clone(), &self.quarantine) {
+            (Some(offer), None) => State::Opening(opening::Opening::new(offer)),
+            (Some(offer), Some(quarantine)) => {
+                State::Quarantined(quarantined::Quarantined::new(offer, quarantine))
+            }
+            (None, _) => State::Absent(absent::Absent),
         }
     }
 
@@ -245,8 +291,11 @@ impl Context {
         self.notify(Notice::Device { device }).await;
     }
 
-    /// A host failed. It is started again at once, unless that cannot help or was tried too often.
-    fn failed(&mut self, mut failure: Failure) -> State {
+    /// A host failed: it is started again, at once or after a pause, or not any more.
+    async fn failed(&mut self, mut failure: Failure) -> State {
+        let now = Instant::now();
+        let served = self.ready_since.take().map(|since| now.duration_since(since));
+        let next = self.restarts.failed(failure.code, served, now, chance());
         warn!(
             device = self.known.id,
             plugin = self.known.plugin,
@@ -254,29 +303,31 @@ impl Context {
             plugin_says = failure.plugin.as_ref().map(|plugin| plugin.text.as_str()),
             "failed"
         );
-        let now = Instant::now();
-        self.failures.push_back(now);
-        while self
-            .failures
-            .front()
-            .is_some_and(|then| now.duration_since(*then) > FAILURES_SPAN)
-        {
-            self.failures.pop_front();
-        }
-        let hopeless = matches!(failure.code, FailureCode::PluginRefused | FailureCode::NoSandbox);
-        if !hopeless && self.failures.len() < FAILURES_MAX {
-            return self.present();
-        }
-        if !hopeless {
-            failure.text.push_str(
-                "; it failed 5 times in a minute: unplug the device and plug it in again, and if that does not \
-                 help send the log of recueil-hostd to the plugin's vendor",
-            );
-        }
+        let pause = match next {
+            Next::Again { after } if after.is_zero() => return self.present(),
+            Next::Again { after } => after,
+            Next::Quarantine => {
+                self.put_into_quarantine(&failure).await;
+                return self.present();
+            }
+        };
+        let seconds = pause.as_millis().div_ceil(1000);
+        failure
+            .text
+            .push_str(&format!("; it is tried again by itself in {seconds} s"));
         match self.present() {
-            State::Opening(opening) => State::Faulted(faulted::Faulted::new(opening.offer, failure)),
-            absent => absent,
+            State::Opening(opening) => {
+                State::Faulted(faulted::Faulted::new(opening.offer, failure, now + pause))
+            }
+            other => other,
         }
+    }
+
+    fn gone(&self) -> Failure {
+        failure(
+            FailureCode::DeviceGone,
+            format!("{} was unplugged", self.known.id),
+        )
     }
 
     async fn notify(&self, notice: Notice) {
@@ -296,8 +347,17 @@ impl Context {
     async fn refuse(&self, command: Command, why: &Failure) {
         match command {
             Command::Open { ticket, .. } => self.reply(ticket, Err(why.clone())).await,
+            Command::Lift { ticket } => self.not_quarantined(ticket).await,
             other => self.no_session(other.ticket()).await,
         }
+    }
+
+    async fn not_quarantined(&self, ticket: Ticket) {
+        let why = failure(
+            FailureCode::NotQuarantined,
+            format!("{} is not in quarantine", self.known.id),
+        );
+        self.reply(ticket, Err(why)).await;
     }
 
     async fn no_session(&self, ticket: Ticket) {
@@ -307,6 +367,14 @@ impl Context {
         );
         self.reply(ticket, Err(why)).await;
     }
+}
+
+/// A number that nobody can foresee; without one the middle.
+fn chance() -> u8 {
+    let mut byte = [128];
+    SystemRandom::new().fill(&mut byte).ok();
+    let [byte] = byte;
+    byte
 }
 
 /// Waits until something else is offered than what the state lives from. Cancel safe.
@@ -328,7 +396,8 @@ impl Command {
             | Self::Start { ticket, .. }
             | Self::Stop { ticket, .. }
             | Self::Feedback { ticket, .. }
-            | Self::Close { ticket } => *ticket,
+            | Self::Close { ticket }
+            | Self::Lift { ticket } => *ticket,
         }
     }
 }

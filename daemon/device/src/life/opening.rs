@@ -12,6 +12,7 @@ use crate::virtual_bus::Offer;
 #[derive(Debug)]
 pub(super) struct Opening {
     pub(super) offer: Offer,
+    waiting: Option<Waiting>,
 }
 
 /// Who waits for the host to open a session.
@@ -31,12 +32,17 @@ enum Outcome {
 
 impl Opening {
     pub(super) fn new(offer: Offer) -> Self {
-        Self { offer }
+        Self::for_one_who_waits(offer, None)
     }
 
-    pub(super) async fn run(self, context: &mut Context) -> State {
+    /// `waiting` asked for a session before the host was started.
+    pub(super) fn for_one_who_waits(offer: Offer, waiting: Option<Waiting>) -> Self {
+        Self { offer, waiting }
+    }
+
+    pub(super) async fn run(mut self, context: &mut Context) -> State {
         context.enter(DeviceState::Opening, None).await;
-        let mut waiting = None;
+        let mut waiting = self.waiting.take();
         match self.wait(context, &mut waiting).await {
             Outcome::Started(started) => {
                 context.known.identity = Some(started.identity);
@@ -53,15 +59,11 @@ impl Opening {
                 if let Some(Waiting { ticket, .. }) = waiting {
                     context.reply(ticket, Err(failure.clone())).await;
                 }
-                context.failed(failure)
+                context.failed(failure).await
             }
             Outcome::Elsewhere => {
                 if let Some(Waiting { ticket, .. }) = waiting {
-                    let gone = failure(
-                        FailureCode::DeviceGone,
-                        format!("{} was unplugged", context.known.id),
-                    );
-                    context.reply(ticket, Err(gone)).await;
+                    context.reply(ticket, Err(context.gone())).await;
                 }
                 context.present()
             }
@@ -70,26 +72,20 @@ impl Opening {
     }
 
     async fn wait(&self, context: &mut Context, waiting: &mut Option<Waiting>) -> Outcome {
-        let limit = context.settings.deadlines.ready;
         let attempt = start(
             context.settings.clone(),
             context.plugin.clone(),
             context.known.id.clone(),
             self.offer.clone(),
         );
-        let attempt = tokio::time::timeout(limit, attempt);
         let mut attempt = Box::pin(attempt);
         loop {
             tokio::select! {
                 outcome = &mut attempt => return match outcome {
-                    Ok(Ok(started)) => Outcome::Started(started),
-                    Ok(Err(failure)) => Outcome::Failed(failure),
-                    // The attempt is dropped, and its process killed, when this function returns.
-                    Err(_) => Outcome::Failed(failure(
-                        FailureCode::PluginHung,
-                        format!("the plugin did not open {} within {} ms", context.known.id, limit.as_millis()),
-                    )),
+                    Ok(started) => Outcome::Started(started),
+                    Err(failure) => Outcome::Failed(failure),
                 },
+                // The attempt is dropped, and its process killed, when this function returns.
                 () = changed(&mut context.presence, &self.offer) => return Outcome::Elsewhere,
                 command = context.commands.recv() => match command {
                     None => return Outcome::Over,
@@ -107,6 +103,6 @@ impl Opening {
 }
 
 /// Nobody waits, or nobody who is still connected.
-fn is_free(waiting: Option<&Waiting>) -> bool {
+pub(super) fn is_free(waiting: Option<&Waiting>) -> bool {
     waiting.is_none_or(|waiting| waiting.client.is_cancelled())
 }

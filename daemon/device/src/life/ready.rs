@@ -4,6 +4,7 @@ use std::os::fd::AsFd as _;
 
 use recueil_wire::devices::{DeviceState, Failure, FailureCode};
 use recueil_wire::host::{FromHost, ToHost};
+use tokio::time::Instant;
 
 use super::chatter::{Chatter, Storing};
 use super::in_session::InSession;
@@ -24,6 +25,7 @@ pub(super) struct Ready {
 
 impl Ready {
     pub(super) async fn run(mut self, context: &mut Context) -> State {
+        context.ready_since = Some(Instant::now());
         context.enter(DeviceState::Ready, None).await;
         if let Some(waiting) = self.waiting.take() {
             return self.open(context, waiting).await;
@@ -38,7 +40,7 @@ impl Ready {
                 heard = self.host.hear() => match heard {
                     Ok(message) => if let Err(failure) = self.heard(message).await {
                         self.host.kill().await;
-                        return context.failed(failure);
+                        return context.failed(failure).await;
                     },
                     Err(error) => return self.lost(context, &error, None).await,
                 },
@@ -53,6 +55,7 @@ impl Ready {
                             Err(error) => return self.lost(context, &error, Some(ticket)).await,
                         }
                     }
+                    Some(Command::Lift { ticket }) => context.not_quarantined(ticket).await,
                     Some(command) => context.no_session(command.ticket()).await,
                 },
             }
@@ -105,6 +108,6 @@ impl Ready {
         if let Some(ticket) = asked {
             context.reply(ticket, Err(failure.clone())).await;
         }
-        context.failed(failure)
+        context.failed(failure).await
     }
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use recueil_wire::devices::{Capabilities, Failure, FailureCode, Identity};
-use recueil_wire::host::{Bus, Confinement, FromHost, Load, Sandbox, ToHost};
+use recueil_wire::host::{Blob, Bus, Confinement, FromHost, Load, Sandbox, Step, ToHost};
 use tokio::net::UnixStream;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Settings;
 use super::chatter::{Chatter, Storing};
+use super::{Deadlines, Settings};
 use crate::Error;
 use crate::admission::Admitted;
 use crate::blobs::Blobs;
@@ -45,34 +46,54 @@ pub(super) async fn start(
     offer: Offer,
 ) -> Result<Box<Started>, Failure> {
     // The host's program starts while the files are checked. It is nobody's until it is told what to load.
-    let host = Host::start(&settings.host_program).map_err(|error| refused(&error))?;
-    let prepared = tokio::try_join!(
-        prepare(settings.clone(), plugin.clone(), device_id.clone()),
-        connect(&offer.path)
-    );
-    let ((library, blobs), device) = match prepared {
+    let host = Host::start(
+        &settings.host_program,
+        settings.cgroups.as_ref(),
+        plugin.manifest.limits,
+    )
+    .map_err(|error| refused(&error))?;
+    let prepared = async {
+        tokio::try_join!(
+            prepare(settings.clone(), plugin.clone(), device_id.clone()),
+            connect(&offer.path)
+        )
+    };
+    let prepared = timeout(settings.deadlines.prepare, prepared).await;
+    let ((library, blobs), device) = match prepared.unwrap_or_else(|_| Err(unprepared())) {
         Ok(prepared) => prepared,
         Err(failure) => {
             host.kill().await;
             return Err(failure);
         }
     };
+    let begun = Instant::now();
     let mut chatter = Chatter::new(plugin.manifest.id.clone(), device_id, settings.blobs.clone());
-    let load = ToHost::Load(Box::new(load(&settings, &plugin, &offer, blobs)));
-    let sent = host
-        .say(&load, &[library.as_fd(), device.as_fd()], settings.deadlines.say)
-        .await;
-    drop((library, device));
+    let (table, stored) = blobs;
+    let load = ToHost::Load(Box::new(load(&settings, &plugin, &offer, table)));
+    let mut fds = vec![library.as_fd(), device.as_fd()];
+    fds.extend(stored.iter().map(|memory| memory.as_fd()));
+    let sent = host.say(&load, &fds, settings.deadlines.say).await;
+    drop((library, device, stored));
     if let Err(error) = sent {
         return Err(host.lost(&error, settings.deadlines.close).await);
     }
+    let mut step = Step::Load;
+    let mut by = begun + limit(&settings.deadlines, step);
     loop {
-        let message = match host.hear().await {
-            Ok(message) => message,
-            Err(error) => return Err(host.lost(&error, settings.deadlines.close).await),
+        let message = match timeout_at(by, host.hear()).await {
+            Ok(Ok(message)) => message,
+            Ok(Err(error)) => return Err(host.lost(&error, settings.deadlines.close).await),
+            Err(_) => {
+                host.kill().await;
+                return Err(too_late(step, limit(&settings.deadlines, step)));
+            }
         };
         match chatter.take(message, Storing::Allowed).await? {
             None => {}
+            Some(FromHost::Begins { step: next }) if next > step => {
+                step = next;
+                by = Instant::now() + limit(&settings.deadlines, step);
+            }
             Some(FromHost::Ready {
                 plugin_version: _,
                 identity,
@@ -94,18 +115,51 @@ pub(super) async fn start(
             Some(_) => {
                 return Err(failure(
                     FailureCode::PluginMisbehaved,
-                    "the host spoke of captures before it was ready",
+                    "the host spoke out of turn before it was ready",
                 ));
             }
         }
     }
 }
 
+fn limit(deadlines: &Deadlines, step: Step) -> Duration {
+    match step {
+        Step::Load => deadlines.load,
+        Step::Create => deadlines.create,
+        Step::Open => deadlines.open,
+        Step::Info | Step::Caps => deadlines.ask,
+    }
+}
+
+fn too_late(step: Step, limit: Duration) -> Failure {
+    let what = match step {
+        Step::Load => "load",
+        Step::Create => "return from create()",
+        Step::Open => "open the device",
+        Step::Info => "say what the device is",
+        Step::Caps => "say what the device can",
+    };
+    failure(
+        FailureCode::PluginHung,
+        format!(
+            "the plugin did not {what} within {} ms and was killed (rule R7)",
+            limit.as_millis()
+        ),
+    )
+}
+
+fn unprepared() -> Failure {
+    failure(
+        FailureCode::DeviceError,
+        "the plugin's files cannot be read, or the device not be connected: neither disk nor device answers",
+    )
+}
+
 async fn prepare(
     settings: Arc<Settings>,
     plugin: Arc<Admitted>,
     device_id: String,
-) -> Result<(OwnedFd, Blobs), Failure> {
+) -> Result<(OwnedFd, Stored), Failure> {
     let read = move || -> Result<_, Error> {
         let library = plugin.open_library(&settings.trust)?;
         let blobs = settings
@@ -119,7 +173,7 @@ async fn prepare(
                 );
                 Blobs::new()
             });
-        Ok((library, blobs))
+        Ok((library, pack(&blobs)?))
     };
     match tokio::task::spawn_blocking(read).await {
         Ok(read) => read.map_err(|error| refused(&error)),
@@ -128,6 +182,23 @@ async fn prepare(
             "the plugin's files could not be checked",
         )),
     }
+}
+
+/// What was stored for a device: the table, and memory that holds the bytes, if there are any.
+type Stored = (Vec<Blob>, Option<OwnedFd>);
+
+fn pack(blobs: &Blobs) -> Result<Stored, Error> {
+    if blobs.is_empty() {
+        return Ok((Vec::new(), None));
+    }
+    let table = blobs.iter().map(|(key, value)| Blob {
+        key: key.clone(),
+        len: u64::try_from(value.len()).unwrap_or(u64::MAX),
+    });
+    let bytes: Vec<u8> = blobs.values().flatten().copied().collect();
+    let memory = recueil_wire::sealed_memory("stored", &bytes)
+        .map_err(|error| Error::system("making memory for what is stored", std::io::Error::other(error)))?;
+    Ok((table.collect(), Some(memory)))
 }
 
 fn refused(error: &Error) -> Failure {
@@ -160,7 +231,7 @@ async fn connect(path: &Path) -> Result<OwnedFd, Failure> {
     Ok(stream.into())
 }
 
-fn load(settings: &Settings, plugin: &Admitted, offer: &Offer, blobs: Blobs) -> Load {
+fn load(settings: &Settings, plugin: &Admitted, offer: &Offer, blobs: Vec<Blob>) -> Load {
     let manifest = &plugin.manifest;
     let mut config = manifest.config.clone();
     // Registry made sure that the administrator names only keys that the manifest names.

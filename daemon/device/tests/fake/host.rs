@@ -11,12 +11,13 @@
 //! | `abort` | ends by SIGABRT |
 //! | `exit N` | ends with that status |
 //!
-//! Words in `behaviour`: `hang-load`, `abort-load`, `fail-STAGE`, `ignore-cancel`, `ignore-close`,
+//! Words in `behaviour`: `hang-load`, `hang-STEP`, `abort-load`, `fail-STAGE`, `ignore-cancel`, `ignore-close`,
 //! `stop-reading`, `store` (before it is ready).
 //!
 //! Called with a path it is a stranger: it connects there and tells by its exit status whether it is heard.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,8 +25,8 @@ use std::sync::Arc;
 
 use recueil_dossier::PixelFormat;
 use recueil_wire::devices::{Call, Capabilities, Identity, Modality, Request};
-use recueil_wire::host::{Confinement, FromHost, Load, PluginFailure, ToHost};
-use recueil_wire::{AsyncSocket, Error, Socket};
+use recueil_wire::host::{Confinement, FromHost, Load, PluginFailure, Step, ToHost};
+use recueil_wire::{AsyncSocket, Error, MemoryError, Socket};
 
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
@@ -69,19 +70,32 @@ fn play() -> Outcome {
     let ToHost::Load(load) = received.message else {
         return Err("the first message is not Load".into());
     };
-    let [library, device] = <[_; 2]>::try_from(received.fds).map_err(|_| "not two descriptors")?;
+    let mut fds = received.fds.into_iter();
+    let (library, device) = fds.next().zip(fds.next()).ok_or("not two descriptors")?;
+    let stored = fds.next();
     let device = UnixStream::from(device);
     let behaviour = load.config.get("behaviour").cloned().unwrap_or_default();
     let does = |word: &str| behaviour.split(' ').any(|each| each == word);
 
     let mut code = String::new();
     std::fs::File::from(library).read_to_string(&mut code)?;
-    writeln!(&device, "loaded {}", told(&load, &code))?;
+    writeln!(&device, "loaded {}", told(&load, &code, stored.as_ref())?)?;
     if does("hang-load") {
         hang();
     }
     if does("abort-load") {
         std::process::abort();
+    }
+    for (step, word) in [
+        (Step::Create, "hang-create"),
+        (Step::Open, "hang-open"),
+        (Step::Info, "hang-info"),
+        (Step::Caps, "hang-caps"),
+    ] {
+        socket.send(&FromHost::Begins { step }, &[])?;
+        if does(word) {
+            hang();
+        }
     }
     for stage in ["sandbox", "entry", "open"] {
         if does(&format!("fail-{stage}")) {
@@ -95,8 +109,9 @@ fn play() -> Outcome {
     std::thread::spawn(move || follow(&script.0, &script.1));
     if does("store") {
         for key in ["gain", "../gain"] {
-            let (key, value) = (key.to_owned(), "c0ffee".to_owned());
-            socket.send(&FromHost::BlobPut { key, value }, &[])?;
+            let (key, part) = (key.to_owned(), "c0ffee".to_owned());
+            let last = true;
+            socket.send(&FromHost::BlobPut { key, part, last }, &[])?;
         }
     }
     socket.send(&ready(), &[])?;
@@ -127,6 +142,7 @@ fn play() -> Outcome {
                         results: 0,
                         previews: 3,
                         failure,
+                        broken_rule: None,
                     };
                     socket.send(&captured, &[])?;
                 }
@@ -142,19 +158,25 @@ fn play() -> Outcome {
 }
 
 /// What hostd gave, for the test to look at.
-fn told(load: &Load, code: &str) -> serde_json::Value {
-    serde_json::json!({
+fn told(load: &Load, code: &str, stored: Option<&OwnedFd>) -> Result<serde_json::Value, MemoryError> {
+    let len = load.blobs.iter().map(|blob| blob.len).sum();
+    let bytes = match stored {
+        Some(memory) => recueil_wire::read_memory(memory, len, 1 << 20)?.to_vec(),
+        None => Vec::new(),
+    };
+    let keys: Vec<_> = load.blobs.iter().map(|blob| &blob.key).collect();
+    Ok(serde_json::json!({
         "pid": std::process::id(),
         "environment": std::env::vars_os().count(),
         "descriptors": descriptors(),
         "library": code,
         "serial": load.serial,
         "config": load.config,
-        "blobs": load.blobs,
+        "blobs": [keys, bytes],
         "memory_mib": load.sandbox.memory_mib,
         "landlock_abi_max": load.sandbox.landlock_abi_max,
         "allow_unsandboxed": load.sandbox.allow_unsandboxed,
-    })
+    }))
 }
 
 /// What is open here: `socket:[1234]`, `/dev/null`, `anon_inode:inotify`.

@@ -233,16 +233,16 @@ async fn what_a_plugin_stores_is_there_for_its_next_host_until_it_is_asked_for_a
     line.hears("attach").await;
     recueild.start(1, 100_000).await.unwrap();
     line.hears("capture 1").await;
-    line.say(json!({"type": "blob-put", "key": "seen", "value": "00"}))
+    line.say(json!({"type": "blob-put", "key": "seen", "part": "00", "last": true}))
         .await;
     line.say(json!({"type": "captured", "req": 1, "results": 1, "previews": 0, "failure": null}))
         .await;
     recueild.captured().await;
-    line.say(json!({"type": "blob-put", "key": "seen-later", "value": "00"}))
+    line.say(json!({"type": "blob-put", "key": "seen-later", "part": "00", "last": true}))
         .await;
     recueild.close().await.unwrap();
     let (_line, loaded) = device.host().await;
-    assert_eq!(loaded["blobs"], json!({"gain": "c0ffee"}));
+    assert_eq!(loaded["blobs"], json!([["gain"], [0xc0, 0xff, 0xee]]));
     station.stop().await;
 }
 

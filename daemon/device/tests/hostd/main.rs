@@ -11,5 +11,6 @@ mod faults;
 mod life;
 mod plugins;
 mod process;
+mod quarantine;
 mod station;
 mod virtual_device;

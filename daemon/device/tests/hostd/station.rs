@@ -31,7 +31,11 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
 /// Deadlines that nothing passes; a test shortens the one that it is about.
 pub(crate) fn patient() -> Deadlines {
     Deadlines {
-        ready: LIMIT,
+        prepare: LIMIT,
+        load: LIMIT,
+        create: LIMIT,
+        open: LIMIT,
+        ask: LIMIT,
         capture_slack: LIMIT,
         cancel: LIMIT,
         close: LIMIT,
@@ -160,8 +164,14 @@ impl Station {
     }
 
     pub(crate) async fn stop(self) {
+        self.stop_and_keep().await;
+    }
+
+    /// Stops hostd; what it stored stays.
+    pub(crate) async fn stop_and_keep(self) -> Folders {
         self.stop.cancel();
         soon(self.hostd).await.unwrap().unwrap();
+        self.folders
     }
 }
 
@@ -215,7 +225,7 @@ impl Recueild {
 
     pub(crate) async fn list(&mut self) -> (Vec<Device>, Vec<Plugin>) {
         match self.call(Call::List).await {
-            Ok(Answer::Devices { devices, plugins }) => (devices, plugins),
+            Ok(Answer::Devices { devices, plugins, .. }) => (devices, plugins),
             other => panic!("{other:?}"),
         }
     }
@@ -270,6 +280,15 @@ impl Recueild {
     pub(crate) async fn state(&mut self, state: DeviceState) -> Device {
         self.notice(|notice| match notice {
             Notice::Device { device } if device.id == FP4 && device.state == state => Some(*device),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The next word of the device's state, whichever it is.
+    pub(crate) async fn next_state(&mut self) -> Device {
+        self.notice(|notice| match notice {
+            Notice::Device { device } if device.id == FP4 => Some(*device),
             _ => None,
         })
         .await

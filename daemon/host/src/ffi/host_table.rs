@@ -9,6 +9,7 @@ use recueil_abi as abi;
 use recueil_dossier::{FrameInfo, FrameKind};
 
 use super::{meta, sized};
+use crate::capture;
 use crate::layout::pixel_format;
 use crate::refusal::{NULL, Refusal, TOO_SMALL, UNKNOWN_FRAME};
 use crate::services::Services;
@@ -73,10 +74,7 @@ unsafe extern "C" fn log(_host: *const abi::rcl_host, level: i32, text: *const c
 }
 
 unsafe extern "C" fn now_ns(_host: *const abi::rcl_host) -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    let nanoseconds = u64::try_from(now.tv_nsec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+    capture::now_ns()
 }
 
 unsafe extern "C" fn config_get(
@@ -124,7 +122,7 @@ unsafe extern "C" fn blob_put(
 ) -> abi::rcl_status {
     serve(|services| {
         if !services.may_store() {
-            return Err(Refusal::Status(abi::RCL_E_ACCESS));
+            return Err(Refusal::Stored);
         }
         // SAFETY: the contract: a string.
         let key = unsafe { sized::text(key, KEY_MAX_BYTES) }.ok_or(NULL)?;

@@ -44,14 +44,14 @@ pub(super) unsafe fn read(meta: *const abi::rcl_meta) -> Result<Meta, Refusal> {
         }
         next = head.next;
     }
-    Err(Refusal::Broken("a list of more than 16 parts"))
+    Err(Refusal::Broken(4, "a list of more than 16 parts"))
 }
 
 /// # Safety
 /// `part.segments` points to `part.nsegments` elements if that is not 0.
 unsafe fn segments(part: &abi::rcl_fp_meta) -> Result<Vec<abi::rcl_fp_segment>, Refusal> {
     if part.nsegments > abi::RCL_FP_SEGMENTS_MAX {
-        return Err(Refusal::Broken("more than 16 segments"));
+        return Err(Refusal::Broken(2, "more than 16 segments"));
     }
     if part.nsegments > 0 && part.segments.is_null() {
         return Err(NULL);
@@ -77,7 +77,7 @@ fn fingerprint_meta(
             u16::try_from(score)
                 .ok()
                 .filter(|score| *score <= 1000)
-                .ok_or(Refusal::Broken("an attack score above 1000"))?,
+                .ok_or(Refusal::Broken(4, "an attack score above 1000"))?,
         ),
     };
     let pad_attack = match part.pad_verdict {
@@ -96,7 +96,7 @@ fn fingerprint_meta(
 fn segment(from: &abi::rcl_fp_segment) -> Result<FingerSegment, Refusal> {
     let position = position(from.position)?;
     if position.is_some_and(FingerPosition::is_slap) {
-        return Err(Refusal::Broken("a segment that is a whole slap"));
+        return Err(Refusal::Broken(4, "a segment that is a whole slap"));
     }
     let quality = match from.quality {
         abi::RCL_FP_QUALITY_NONE => None,
@@ -104,7 +104,7 @@ fn segment(from: &abi::rcl_fp_segment) -> Result<FingerSegment, Refusal> {
             u8::try_from(quality)
                 .ok()
                 .filter(|quality| *quality <= 100)
-                .ok_or(Refusal::Broken("a quality above 100"))?,
+                .ok_or(Refusal::Broken(4, "a quality above 100"))?,
         ),
     };
     Ok(FingerSegment {
@@ -128,7 +128,7 @@ fn position(code: u32) -> Result<Option<FingerPosition>, Refusal> {
         .ok()
         .and_then(|code| FingerPosition::try_from(code).ok())
         .map(Some)
-        .ok_or(Refusal::Broken("a finger position that does not exist"))
+        .ok_or(Refusal::Broken(4, "a finger position that does not exist"))
 }
 
 #[cfg(test)]

@@ -44,6 +44,10 @@ impl Refused {
     }
 }
 
+/// A library that is loaded, of which nothing but its constructors was called.
+#[derive(Debug)]
+pub(crate) struct Loaded(abi::recueil_plugin_v1);
+
 /// A library whose descriptor was accepted.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -52,8 +56,8 @@ pub(crate) struct Entry {
     create: unsafe extern "C" fn(*const abi::rcl_host, *mut *mut abi::rcl_plugin) -> abi::rcl_status,
 }
 
-/// Loads the library behind a descriptor and asks its one symbol who it is.
-pub(crate) fn load(library: BorrowedFd<'_>, plugin_id: &str) -> Result<Entry, Refused> {
+/// Loads the library behind a descriptor and finds its one symbol.
+pub(crate) fn load(library: BorrowedFd<'_>) -> Result<Loaded, Refused> {
     let path = format!("/proc/self/fd/{}", library.as_raw_fd());
     // SAFETY: its constructors run here, in a process that is confined for them. RTLD_NOW: a symbol that is
     // missing is missed now, not in the middle of a capture.
@@ -65,36 +69,43 @@ pub(crate) fn load(library: BorrowedFd<'_>, plugin_id: &str) -> Result<Entry, Re
         .map_err(|error| Refused::new("entry", in_words(&error)))?;
     // Unloading code that has threads or destructors of threads cannot be done soundly: never unloaded.
     std::mem::forget(library);
+    Ok(Loaded(entry))
+}
 
-    // SAFETY: the contract: pure, callable at any time.
-    let descriptor = unsafe { entry(u32::from(abi::RCL_ABI_MINOR)) };
-    if descriptor.is_null() {
-        return Err(Refused::new("entry", "the plugin refuses this host"));
+impl Loaded {
+    /// `[main]` Asks who it is.
+    pub(crate) fn entry(&self, plugin_id: &str) -> Result<Entry, Refused> {
+        let Self(entry) = self;
+        // SAFETY: the contract: pure, callable at any time.
+        let descriptor = unsafe { entry(u32::from(abi::RCL_ABI_MINOR)) };
+        if descriptor.is_null() {
+            return Err(Refused::new("entry", "the plugin refuses this host"));
+        }
+        // SAFETY: the contract: static data.
+        let descriptor = unsafe { sized::read(descriptor) }
+            .map_err(|_too_small| Refused::new("entry", "a descriptor smaller than in the first release"))?;
+        if descriptor.abi_major != abi::RCL_ABI_MAJOR {
+            return Err(Refused::new(
+                "entry",
+                format!("made for ABI {}", descriptor.abi_major),
+            ));
+        }
+        if descriptor.host_minor_min > u32::from(abi::RCL_ABI_MINOR) {
+            let text = format!("needs a host of ABI 1.{} or later", descriptor.host_minor_min);
+            return Err(Refused::new("entry", text));
+        }
+        // SAFETY: the contract: a string.
+        let id = unsafe { sized::text(descriptor.id, NAME_MAX_BYTES) }.unwrap_or_default();
+        if id != plugin_id {
+            return Err(Refused::new("entry", "the plugin's id is not the manifest's"));
+        }
+        // SAFETY: the contract: a string.
+        let version = unsafe { sized::text(descriptor.version, NAME_MAX_BYTES) }.unwrap_or_default();
+        let create = descriptor
+            .create
+            .ok_or_else(|| Refused::new("entry", "the plugin has no create()"))?;
+        Ok(Entry { version, create })
     }
-    // SAFETY: the contract: static data.
-    let descriptor = unsafe { sized::read(descriptor) }
-        .map_err(|_too_small| Refused::new("entry", "a descriptor smaller than in the first release"))?;
-    if descriptor.abi_major != abi::RCL_ABI_MAJOR {
-        return Err(Refused::new(
-            "entry",
-            format!("made for ABI {}", descriptor.abi_major),
-        ));
-    }
-    if descriptor.host_minor_min > u32::from(abi::RCL_ABI_MINOR) {
-        let text = format!("needs a host of ABI 1.{} or later", descriptor.host_minor_min);
-        return Err(Refused::new("entry", text));
-    }
-    // SAFETY: the contract: a string.
-    let id = unsafe { sized::text(descriptor.id, NAME_MAX_BYTES) }.unwrap_or_default();
-    if id != plugin_id {
-        return Err(Refused::new("entry", "the plugin's id is not the manifest's"));
-    }
-    // SAFETY: the contract: a string.
-    let version = unsafe { sized::text(descriptor.version, NAME_MAX_BYTES) }.unwrap_or_default();
-    let create = descriptor
-        .create
-        .ok_or_else(|| Refused::new("entry", "the plugin has no create()"))?;
-    Ok(Entry { version, create })
 }
 
 /// The dynamic linker's own words: they name the symbol or the file that is missing.

@@ -58,7 +58,7 @@ fn pictures_arrive_in_the_analysers_memory_with_what_the_device_said_of_them() -
 }
 
 #[test]
-fn configuration_and_stored_values_are_served_and_stored_values_go_to_hostd() -> Result {
+fn configuration_and_stored_values_are_served() -> Result {
     let (hostd, _analyser) = Hostd::ready(&Plugin::compile("good")?)?;
     hostd.capture(1)?;
     (&hostd.device).write_all(b"h")?;
@@ -71,11 +71,29 @@ fn configuration_and_stored_values_are_served_and_stored_values_go_to_hostd() ->
         captured.log.contains(&"config short 7 missing -2".to_owned()),
         "{captured:?}"
     );
-    assert!(
-        captured.log.contains(&"blob 3 0a0b put 0".to_owned()),
-        "{captured:?}"
-    );
-    assert_eq!(captured.stored, [("flat".to_owned(), "0102".to_owned())]);
+    assert!(captured.log.contains(&"blob 3 0a0b".to_owned()), "{captured:?}");
+    Ok(())
+}
+
+#[test]
+fn what_is_measured_before_any_capture_goes_to_hostd_in_parts() -> Result {
+    let hostd = Hostd::start(&Plugin::compile("calibrates")?)?;
+    let mut parts = Vec::new();
+    loop {
+        match hostd.next()? {
+            FromHost::BlobPut { key, part, last } => parts.push((key, part.len() / 2, last)),
+            FromHost::Ready { .. } => break,
+            other => return Err(format!("{other:?}").into()),
+        }
+    }
+    let table = |bytes, last| ("table".to_owned(), bytes, last);
+    let all = [
+        ("flat".to_owned(), 2, true),
+        table(24 << 10, false),
+        table(24 << 10, false),
+        table(60_000 - (48 << 10), true),
+    ];
+    assert_eq!(parts, all);
     Ok(())
 }
 
@@ -173,9 +191,15 @@ fn a_plugin_that_breaks_rules_is_told_so_and_goes_on() -> Result {
     assert_eq!(captured.reported("blob after frame"), Some("-10"));
     assert_eq!(
         captured.broken_rules.len(),
-        10,
+        11,
         "and a line that was NULL: {captured:?}"
     );
+    for rule in &captured.broken_rules {
+        let number = rule.strip_prefix('R').and_then(|rule| rule.split_once(':'));
+        let number: Option<u8> = number.and_then(|(number, _)| number.parse().ok());
+        assert!(number.is_some_and(|number| (1..=11).contains(&number)), "{rule}");
+    }
+    assert_eq!(captured.first_broken, captured.broken_rules.first().cloned());
     assert!(captured.stored.is_empty());
     assert_eq!(
         (captured.results, captured.previews, captured.status()),

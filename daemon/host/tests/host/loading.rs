@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use recueil_dossier::PixelFormat;
 use recueil_wire::devices::Modality;
-use recueil_wire::host::{Confinement, FromHost, ToHost};
+use recueil_wire::host::{Confinement, FromHost, Step, ToHost};
 
 use crate::support::{Hostd, Plugin, Result};
 
@@ -33,6 +33,17 @@ fn a_plugin_is_confined_loaded_and_says_what_its_device_is() -> Result {
             seccomp: true
         }
     );
+    Ok(())
+}
+
+#[test]
+fn each_call_on_the_way_to_ready_is_told_before_it_begins() -> Result {
+    let hostd = Hostd::start(&Plugin::compile("good")?)?;
+    let mut steps = Vec::new();
+    while let FromHost::Begins { step } = hostd.next_of_all()? {
+        steps.push(step);
+    }
+    assert_eq!(steps, [Step::Create, Step::Open, Step::Info, Step::Caps]);
     Ok(())
 }
 

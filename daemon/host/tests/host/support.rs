@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use recueil_dossier::{FingerPosition, FrameInfo, FrameKind};
 use recueil_wire::devices::{CaptureParams, Modality};
-use recueil_wire::host::{Bus, FromHost, Load, PluginFailure, Sandbox, ToHost};
+use recueil_wire::host::{Blob, Bus, FromHost, Load, PluginFailure, Sandbox, ToHost};
 use recueil_wire::{Socket, frames, socket_pair};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::sockopt::Timeout;
@@ -88,7 +88,10 @@ impl Plugin {
             usb_vid: 0,
             usb_pid: 0,
             config: BTreeMap::from([("greeting".to_owned(), "bonjour".to_owned())]),
-            blobs: BTreeMap::from([("dark".to_owned(), "0a0b0c".to_owned())]),
+            blobs: vec![Blob {
+                key: "dark".to_owned(),
+                len: 3,
+            }],
             sandbox: Sandbox {
                 read_dirs,
                 landlock_abi_max: 2,
@@ -158,7 +161,8 @@ impl Hostd {
         let mut load = plugin.load();
         change(&mut load);
         let library = std::fs::File::open(&plugin.library_path)?;
-        let fds = [library.as_fd(), device.as_fd()];
+        let stored = recueil_wire::sealed_memory("stored", &[10, 11, 12])?;
+        let fds = [library.as_fd(), device.as_fd(), stored.as_fd()];
         hostd.control()?.send(&ToHost::Load(Box::new(load)), &fds)?;
         Ok(hostd)
     }
@@ -197,7 +201,18 @@ impl Hostd {
         Ok(self.control()?.send(&"garbage", &[])?)
     }
 
+    /// The next message that is not about the way to `Ready`.
     pub(crate) fn next(&self) -> Result<FromHost> {
+        loop {
+            match self.next_of_all()? {
+                FromHost::Begins { .. } => {}
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// The next message, whichever it is.
+    pub(crate) fn next_of_all(&self) -> Result<FromHost> {
         Ok(self.control()?.recv::<FromHost>()?.message)
     }
 
@@ -249,14 +264,16 @@ impl Hostd {
             match self.next()? {
                 FromHost::Log { text, .. } => captured.log.push(text),
                 FromHost::Misbehaved { rule } => captured.broken_rules.push(rule),
-                FromHost::BlobPut { key, value } => captured.stored.push((key, value)),
+                FromHost::BlobPut { key, part, .. } => captured.stored.push((key, part)),
                 FromHost::Event { event, value, .. } => captured.events.push((event, value)),
                 FromHost::Captured {
                     req,
                     results,
                     previews,
                     failure,
+                    broken_rule,
                 } => {
+                    captured.first_broken = broken_rule;
                     (captured.req, captured.results) = (req, results);
                     (captured.previews, captured.failure) = (previews, failure);
                     return Ok(captured);
@@ -322,6 +339,7 @@ pub(crate) struct Captured {
     pub(crate) log: Vec<String>,
     pub(crate) events: Vec<(u32, i64)>,
     pub(crate) broken_rules: Vec<String>,
+    pub(crate) first_broken: Option<String>,
     pub(crate) stored: Vec<(String, String)>,
 }
 

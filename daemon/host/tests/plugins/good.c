@@ -17,8 +17,7 @@ static void report_settings(void)
              host->config_get(host, "nothing", value, sizeof value));
     host->log(host, RCL_LOG_INFO, line);
     int64_t size = host->blob_get(host, "dark", dark, sizeof dark);
-    snprintf(line, sizeof line, "blob %d %02x%02x put %d", (int)size, dark[0], dark[1],
-             host->blob_put(host, "flat", "\x01\x02", 2));
+    snprintf(line, sizeof line, "blob %d %02x%02x", (int)size, dark[0], dark[1]);
     host->log(host, RCL_LOG_INFO, line);
 }
 

@@ -1,5 +1,5 @@
 /* What every plugin of these tests shares: a fingerprint reader of 16 x 8 pixels. Each test plugin defines
- * `capture`, and may define PLUGIN_ID, DEVICE_CANCEL, ON_CREATE, ON_OPEN, CAPS_SIDE before including this. */
+ * `capture`, and may define PLUGIN_ID, DEVICE_CANCEL, ON_CREATE, ON_OPEN, GET_INFO, GET_CAPS before including this. */
 #include <string.h>
 
 #include "recueil_plugin.h"
@@ -77,12 +77,23 @@ static rcl_status get_caps(rcl_device *device, rcl_caps *out)
     return RCL_OK;
 }
 
+#ifndef GET_INFO
+#define GET_INFO get_info
+#else
+static rcl_status GET_INFO(rcl_device *device, rcl_devinfo *out);
+#endif
+#ifndef GET_CAPS
+#define GET_CAPS get_caps
+#else
+static rcl_status GET_CAPS(rcl_device *device, rcl_caps *out);
+#endif
+
 static rcl_device the_device = {
     .size = sizeof(rcl_device),
     .close = device_close,
     .get_extension = no_device_extension,
-    .get_info = get_info,
-    .get_caps = get_caps,
+    .get_info = GET_INFO,
+    .get_caps = GET_CAPS,
     .capture = capture,
     .cancel = DEVICE_CANCEL,
 };

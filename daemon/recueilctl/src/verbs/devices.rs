@@ -1,6 +1,8 @@
-//! `devices`: what is plugged in, who holds it, what is wrong with it.
+//! `devices`: what is plugged in, who holds it, what is wrong with it; and out of quarantine again.
 
-use recueil_bus::DeviceView;
+use clap::{Args, Subcommand};
+use recueil_bus::{Code, DeviceProxy, DeviceView, Error};
+use serde_json::json;
 
 use crate::failure::Failure;
 use crate::output::{Report, list, none};
@@ -8,7 +10,48 @@ use crate::page::{Cell, Page, Tone};
 use crate::session::{Session, call};
 use crate::shapes;
 
-pub(crate) async fn run(session: &Session) -> Result<Report, Failure> {
+/// What is done with devices; without a word they are listed.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Verb {
+    /// Start the driver again of a device in quarantine
+    Release {
+        /// The device's id, as `recueilctl devices` shows it
+        #[arg(value_name = "DEVICE")]
+        device: String,
+    },
+}
+
+pub(crate) async fn run(arguments: &Arguments, session: &Session) -> Result<Report, Failure> {
+    match &arguments.verb {
+        None => list_all(session).await,
+        Some(Verb::Release { device }) => release(device, session).await,
+    }
+}
+
+async fn release(device: &str, session: &Session) -> Result<Report, Failure> {
+    let devices = call(recueil_bus::devices(&session.connection)).await?;
+    if !devices.iter().any(|known| known.id == device) {
+        let text = "there is no such device; `recueilctl devices` lists them";
+        return Err(Error::new(Code::UnknownDevice, text).into());
+    }
+    let path = recueil_bus::device_path(device);
+    let proxy = call(DeviceProxy::new(&session.connection, path)).await?;
+    call(proxy.lift_quarantine()).await?;
+    Ok(Report {
+        json: json!({ "device": device, "released": true }),
+        page: Page::of_line(format!(
+            "{device}: out of quarantine, its driver is started again"
+        )),
+    })
+}
+
+async fn list_all(session: &Session) -> Result<Report, Failure> {
     let devices = call(recueil_bus::devices(&session.connection)).await?;
     let json = list("devices", devices.iter().map(shapes::device));
     if devices.is_empty() {
@@ -46,7 +89,7 @@ pub(crate) fn row(device: &DeviceView) -> Vec<Cell> {
 fn state(state: &str) -> Cell {
     let tone = match state {
         "ready" | "in-session" => Tone::Good,
-        "faulted" => Tone::Bad,
+        "faulted" | "quarantined" => Tone::Bad,
         "absent" => Tone::Dim,
         _ => Tone::Plain,
     };

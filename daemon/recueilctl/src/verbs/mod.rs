@@ -31,7 +31,7 @@ pub(crate) async fn run(
         Verb::Explain(arguments) => explain::run(&arguments)?,
         Verb::Version => version::run(&global).await?,
         Verb::Status => status::run(&Session::connect(&global).await?).await?,
-        Verb::Devices => devices::run(&Session::connect(&global).await?).await?,
+        Verb::Devices(arguments) => devices::run(&arguments, &Session::connect(&global).await?).await?,
         Verb::Plugins => plugins::run(&Session::connect(&global).await?).await?,
         Verb::Outbox => outbox::run(&Session::connect(&global).await?).await?,
         Verb::Monitor => {

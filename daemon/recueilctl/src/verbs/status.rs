@@ -41,6 +41,7 @@ fn page(status: &StatusView) -> Page {
         ("CERT", Some(good(&status.cert, "reachable"))),
         ("CERT's trouble", status.cert_trouble.as_deref().map(Cell::from)),
         ("analyser", Some(good(&status.analyser, "separated"))),
+        ("driver limits", Some(status.driver_limits.as_str().into())),
         ("authority", Some(status.authority.as_str().into())),
         ("seal key", Some(status.seal_key.as_str().into())),
         ("seal certificate", certificate),

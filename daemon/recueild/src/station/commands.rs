@@ -8,6 +8,7 @@ use recueil_bus::{
 };
 use recueil_dossier::{AgentId, DossierId, State};
 use recueil_store::{Entry, Filter};
+use recueil_wire::devices::HostLimits;
 
 use super::Station;
 use super::dossiers::{DRAFTS, Wanted};
@@ -71,6 +72,11 @@ impl Station {
             } => {
                 drop(reply.send(self.release(&caller, &device).await));
             }
+            StationCommand::LiftQuarantine {
+                caller,
+                device,
+                reply,
+            } => self.lift_quarantine(&caller, device, reply),
         }
     }
 
@@ -151,6 +157,10 @@ impl Station {
             hostd: connected(self.hostd_up),
             courier: connected(self.courier_up),
             analyser: self.shop.capture.config.analyser.separation().to_owned(),
+            driver_limits: self
+                .driver_limits
+                .map_or("unknown", HostLimits::as_str)
+                .to_owned(),
             authority: self.settings.authority.as_str().to_owned(),
             seal_key: if keys.is_some() { "file" } else { "none" }.to_owned(),
             seal_certificate_days: keys.map(|keys| keys.seal_certificate_days(Timestamp::now())),

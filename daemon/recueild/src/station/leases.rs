@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use recueil_bus::{Caller, Code, DeviceView, Error};
+use jiff::Timestamp;
+use recueil_bus::{Caller, Code, DeviceView, Error, Reply};
 use recueil_device::lease::Holder;
+use recueil_store::Stamp;
 use recueil_wire::devices::{Device, DeviceState, Modality};
 use tokio_util::sync::CancellationToken;
 
@@ -71,6 +73,27 @@ impl Station {
         let released = self.leases.release(device, &caller.name, now);
         self.show_device(device).await;
         released.map_err(|_not_held| Error::new(Code::WrongState, "the caller does not hold this device"))
+    }
+
+    /// Recorded before it is answered. hostd is not waited for here: other callers go on meanwhile.
+    pub(super) fn lift_quarantine(&self, caller: &Caller, device: String, reply: Reply<()>) {
+        let stamp = Stamp {
+            at: Timestamp::now(),
+            agent: self.agents.get(&caller.name).cloned(),
+            uid: caller.uid,
+            answered: None,
+        };
+        let (devices, storage) = (self.shop.capture.devices.clone(), self.shop.storage.clone());
+        tokio::spawn(async move {
+            let lift = async {
+                devices.lift_quarantine(&device).await?;
+                tracing::info!(device, uid = stamp.uid, "quarantine lifted");
+                storage
+                    .run(move |store| store.record("quarantine-lifted", None, &stamp))
+                    .await
+            };
+            drop(reply.send(lift.await));
+        });
     }
 
     /// The device for one capture: one runs on it at a time, whoever holds the lease.

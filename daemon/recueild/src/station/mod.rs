@@ -14,7 +14,7 @@ use recueil_bus::{Authority, Caller, Error, Published, StationCommand, Vanished}
 use recueil_device::lease::{Holder, Leases};
 use recueil_dossier::{AgentId, DossierId, StationId};
 use recueil_wire::courier::{self, Progress};
-use recueil_wire::devices::{self, Notice, Plugin};
+use recueil_wire::devices::{self, HostLimits, Notice, Plugin};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -62,6 +62,7 @@ pub(crate) struct Station {
     started: Instant,
     plugins: Vec<Plugin>,
     hostd_up: bool,
+    driver_limits: Option<HostLimits>,
     courier_up: bool,
     progress: BTreeMap<DossierId, Progress>,
     refused_receipts: Refused,
@@ -88,6 +89,7 @@ impl Station {
             started: Instant::now(),
             plugins: Vec::new(),
             hostd_up: false,
+            driver_limits: None,
             courier_up: false,
             progress: BTreeMap::new(),
             refused_receipts: Refused::default(),

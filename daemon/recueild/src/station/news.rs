@@ -31,8 +31,13 @@ impl Station {
     pub(super) async fn hear_hostd(&mut self, event: LinkEvent<Notice, Answer>) {
         match event {
             LinkEvent::Up => {}
-            LinkEvent::Greeted(Answer::Devices { devices, plugins }) => {
+            LinkEvent::Greeted(Answer::Devices {
+                devices,
+                plugins,
+                limits,
+            }) => {
                 self.hostd_up = true;
+                self.driver_limits = Some(limits);
                 self.plugins = plugins;
                 self.shop.capture.devices.learn_all(devices);
                 self.show_all_devices().await;
@@ -42,6 +47,7 @@ impl Station {
             }
             LinkEvent::Down => {
                 self.hostd_up = false;
+                self.driver_limits = None;
                 self.shop.capture.devices.lost();
                 self.show_all_devices().await;
             }

@@ -90,6 +90,7 @@ impl<'h> Device<'h> {
         let mut state = self.host.state();
         let req = state.last_req + 1;
         state.running = Some(Running::new(req, request)?);
+        state.has_captured = true;
         state.last_req = req;
         state.failure = None;
         Ok(req)

@@ -88,7 +88,6 @@ fn lend(state: &mut State, req: u64, kind: u32, mut frame: abi::rcl_frame) -> Re
     };
     running.lent.insert(handle, lent);
     state.last_handle = handle;
-    state.saw_a_frame = true;
     Ok(frame)
 }
 

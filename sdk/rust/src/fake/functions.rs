@@ -130,8 +130,8 @@ unsafe extern "C" fn blob_put(
             .filter(|(other, _)| *other != key)
             .map(|(_, blob)| blob.len())
             .sum();
-        if state.saw_a_frame {
-            state.broken("R11: something was to be stored after a frame was seen");
+        if state.has_captured {
+            state.broken("R11: something was to be stored once a capture began");
             return Status::ACCESS;
         }
         if others + len > crate::Host::BLOBS_MAX_BYTES {

@@ -150,7 +150,7 @@ pub(super) struct State {
     pub(super) running: Option<Running>,
     pub(super) last_req: u64,
     pub(super) last_handle: u64,
-    pub(super) saw_a_frame: bool,
+    pub(super) has_captured: bool,
 }
 
 impl State {

@@ -114,7 +114,7 @@ impl Host {
     /// Stores bytes for this device.
     ///
     /// # Errors
-    /// `ACCESS` once a frame was allocated in this process, `NO_MEMORY` above [`Host::BLOBS_MAX_BYTES`] in all,
+    /// `ACCESS` once a capture began in this process, `NO_MEMORY` above [`Host::BLOBS_MAX_BYTES`] in all,
     /// `INVALID` for a key that is not 1 to 64 of a-z, 0-9, '-', '.'.
     pub fn store_blob(&self, key: &str, bytes: &[u8]) -> Result<()> {
         let key = c_string(key)?;

@@ -72,7 +72,7 @@ impl Plugin {
             usb_vid: 0,
             usb_pid: 0,
             config: BTreeMap::new(),
-            blobs: BTreeMap::new(),
+            blobs: Vec::new(),
             sandbox: Sandbox {
                 read_dirs,
                 landlock_abi_max: 2,
@@ -127,7 +127,7 @@ impl Host {
         let (ready_after, capabilities) = loop {
             match control.recv::<FromHost>()?.message {
                 FromHost::Ready { capabilities, .. } => break (begun.elapsed(), capabilities),
-                FromHost::Log { .. } => {}
+                FromHost::Log { .. } | FromHost::Begins { .. } => {}
                 other => bail!("a host that does not become ready: {other:?}"),
             }
         };
@@ -163,7 +163,7 @@ impl Host {
     pub(crate) fn captured(&self) -> anyhow::Result<()> {
         loop {
             match self.control.recv::<FromHost>()?.message {
-                FromHost::Log { .. } => {}
+                FromHost::Log { .. } | FromHost::Begins { .. } => {}
                 FromHost::Captured { .. } => return Ok(()),
                 other => bail!("a capture that went wrong: {other:?}"),
             }
