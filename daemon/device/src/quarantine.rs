@@ -103,6 +103,11 @@ impl QuarantineStore {
         }
     }
 
+    /// Whether there may be something to [`Self::load`]; one look, so that a start without any costs no more.
+    pub fn may_hold(&self, device: &str) -> bool {
+        self.path(device).try_exists().unwrap_or(true)
+    }
+
     /// What is known of a device. `device` is a name that hostd checked when it made it.
     ///
     /// # Errors

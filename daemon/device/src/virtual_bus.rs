@@ -66,6 +66,8 @@ pub struct VirtualBus {
     dir: PathBuf,
     watch: Option<Watch>,
     offers: Option<Offers>,
+    /// Something has happened since the last look.
+    stale: bool,
 }
 
 /// An inotify instance on one folder: the bus's own, or the nearest above it that exists.
@@ -82,6 +84,7 @@ impl VirtualBus {
             dir: dir.to_owned(),
             watch: None,
             offers: None,
+            stale: true,
         }
     }
 
@@ -92,16 +95,21 @@ impl VirtualBus {
     /// [`Error::System`], [`Error::File`] if the folder cannot be watched.
     pub async fn changed(&mut self) -> Result<Offers, Error> {
         loop {
-            // The watch is set before the look, so that nothing falls between them.
-            self.set_watch()?;
-            let offers = look(&self.dir)?;
-            if self.offers.as_ref() != Some(&offers) {
-                self.offers = Some(offers.clone());
-                return Ok(offers);
+            // Asked again and again beside other things: the folder is looked at when something happened there.
+            if self.stale {
+                // The watch is set before the look, so that nothing falls between them.
+                self.set_watch()?;
+                let offers = look(&self.dir)?;
+                self.stale = false;
+                if self.offers.as_ref() != Some(&offers) {
+                    self.offers = Some(offers.clone());
+                    return Ok(offers);
+                }
             }
             if let Some(watch) = &self.watch {
                 watch.something().await?;
             }
+            self.stale = true;
         }
     }
 

@@ -171,7 +171,7 @@ pub(crate) struct Context {
     /// Whether `known` was told at all.
     told: bool,
     restarts: Restarts,
-    /// Since when the host that runs has been ready.
+    /// Since when its hosts, which each session replaces, have served without a failure.
     ready_since: Option<Instant>,
     quarantine: Option<Quarantine>,
 }

@@ -53,6 +53,9 @@ impl Quarantined {
 impl Context {
     /// What an earlier hostd knew. It holds only for the plugin as it was then.
     pub(super) async fn recall_quarantine(&mut self) {
+        if !self.settings.quarantine.may_hold(&self.known.id) {
+            return;
+        }
         let store = self.settings.quarantine.clone();
         let device = self.known.id.clone();
         let plugin = (self.plugin.manifest.id.clone(), self.plugin.sha256());

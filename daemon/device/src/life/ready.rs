@@ -25,7 +25,7 @@ pub(super) struct Ready {
 
 impl Ready {
     pub(super) async fn run(mut self, context: &mut Context) -> State {
-        context.ready_since = Some(Instant::now());
+        context.ready_since.get_or_insert_with(Instant::now);
         context.enter(DeviceState::Ready, None).await;
         if let Some(waiting) = self.waiting.take() {
             return self.open(context, waiting).await;
