@@ -90,6 +90,7 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
             devices,
             service: service.clone(),
             tasks: tasks.clone(),
+            stopping: stop.clone(),
         },
         rules: Arc::new(rules),
         service,

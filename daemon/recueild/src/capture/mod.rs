@@ -148,6 +148,8 @@ pub(crate) struct Tools {
     pub(crate) devices: Devices,
     pub(crate) service: Service,
     pub(crate) tasks: TaskTracker,
+    /// The service is to end: what went away is not waited for any more.
+    pub(crate) stopping: CancellationToken,
 }
 
 /// What a capture gives to its dossier, which answers when it is durable.

@@ -337,7 +337,8 @@ impl<'t> Session<'t> {
 }
 
 /// Closes the session at hostd. A hostd that went away is waited for: it answers a new connection when it has
-/// ended the sessions of the old one, and a new hostd has none.
+/// ended the sessions of the old one, and a new hostd has none. Not by a service that is to end: both are stopped
+/// together, and what was stored with surplus is recorded after the next start.
 async fn host_gone(tools: &Tools, device: &str) -> Result<(), Error> {
     let deadline = Instant::now() + HOSTD_BACK_MAX;
     loop {
@@ -345,7 +346,10 @@ async fn host_gone(tools: &Tools, device: &str) -> Result<(), Error> {
             // The host ended before: hostd has seen it.
             Err(error) if error.code == Code::UnknownDevice => return Ok(()),
             Err(error) if error.code == Code::DevicesUnavailable && Instant::now() < deadline => {
-                tokio::time::sleep(HOSTD_RETRY).await;
+                tokio::select! {
+                    () = tokio::time::sleep(HOSTD_RETRY) => {}
+                    () = tools.stopping.cancelled() => return Err(error),
+                }
             }
             closed => return closed,
         }
