@@ -3,8 +3,8 @@
 use crate::packages;
 use crate::run::{cargo, root, succeed};
 
-/// Rivals that are measured.
-const RIVALS: &[&str] = &["fprintd"];
+/// Rivals that are measured, and what ours of their clients and drivers are built with.
+const RIVALS: &[&str] = &["fprintd", "libpcsclite-dev", "pcscd"];
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     packages::install(&[packages::SERVICES, packages::TESTS, RIVALS])?;

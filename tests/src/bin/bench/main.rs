@@ -4,6 +4,7 @@
 //! A goal that is missed is printed as missed, and fails the run only with `--strict`.
 
 mod calls;
+mod faults;
 mod frames;
 mod host;
 mod memory;
@@ -15,6 +16,7 @@ mod start;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
@@ -27,6 +29,9 @@ struct Arguments {
     /// Fail if a goal is missed
     #[arg(long)]
     strict: bool,
+    /// Wait a minute instead of 20 s for rivals that never end
+    #[arg(long)]
+    long: bool,
     /// Only this; may be repeated
     #[arg(long, value_enum)]
     only: Vec<Bench>,
@@ -46,19 +51,22 @@ enum Bench {
     Frames,
     /// A frame from a plugin to a client's preview socket
     Preview,
+    /// Killed clients, wedged and crashed drivers, beside fprintd and pcscd
+    Faults,
 }
 
 impl Bench {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Start,
         Self::Memory,
         Self::Calls,
         Self::Spawn,
         Self::Frames,
         Self::Preview,
+        Self::Faults,
     ];
 
-    fn run(self, rig: &mut Rig, report: &mut Report) -> anyhow::Result<()> {
+    fn run(self, rig: &mut Rig, report: &mut Report, patience: Duration) -> anyhow::Result<()> {
         match self {
             Self::Start => start::run(rig, report),
             Self::Memory => memory::run(rig, report),
@@ -66,14 +74,16 @@ impl Bench {
             Self::Spawn => spawn::run(rig, report),
             Self::Frames => frames::run(rig, report),
             Self::Preview => preview::run(rig, report),
+            Self::Faults => faults::run(rig, report, patience),
         }
     }
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let Arguments { strict, only } = Arguments::parse();
+    let Arguments { strict, long, only } = Arguments::parse();
     let mut out = std::io::stdout();
     writeln!(out, "{}", surroundings())?;
+    let patience = Duration::from_secs(if long { 60 } else { 20 });
     let mut report = Report::default();
     let mut rig = Rig::start()?;
     for bench in Bench::ALL {
@@ -82,7 +92,7 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         let name = format!("{bench:?}").to_lowercase();
         writeln!(out, "measuring: {name}")?;
-        if let Err(error) = bench.run(&mut rig, &mut report) {
+        if let Err(error) = bench.run(&mut rig, &mut report, patience) {
             report.unmeasured(&name, &error);
         }
     }

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::time::Duration;
 
-/// Measured values of one thing, in seconds or in bytes.
+/// Measured values of one thing, in seconds, in bytes, or counted. What did not end in the time that it was given
+/// is infinite.
 #[derive(Debug, Default)]
 pub(crate) struct Samples(Vec<f64>);
 
@@ -16,8 +17,17 @@ impl Samples {
         self.push(time.as_secs_f64());
     }
 
+    /// None is what did not end in time.
+    pub(crate) fn push_ended(&mut self, time: Option<Duration>) {
+        self.push(time.map_or(f64::INFINITY, |time| time.as_secs_f64()));
+    }
+
     pub(crate) fn push_times(&mut self, times: impl IntoIterator<Item = Duration>) {
         self.0.extend(times.into_iter().map(|time| time.as_secs_f64()));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     fn count(&self) -> usize {
@@ -51,11 +61,14 @@ impl Samples {
 pub(crate) enum Unit {
     Seconds,
     Bytes,
+    Times,
 }
 
 impl Unit {
     fn show(self, value: f64) -> String {
         match self {
+            _ if value.is_infinite() => "not in time".to_owned(),
+            Self::Times => format!("{value}"),
             Self::Seconds if value < 1e-3 => format!("{:.1} µs", value * 1e6),
             Self::Seconds => format!("{:.2} ms", value * 1e3),
             Self::Bytes => format!("{:.2} MB", value / 1e6),
@@ -72,6 +85,8 @@ pub(crate) enum Goal {
     TimesAnd(f64, f64),
     /// At most so much, whatever the rival.
     AtMost(f64),
+    /// Not once.
+    Never,
     /// Nothing: it explains another figure.
     None,
 }
@@ -130,6 +145,7 @@ impl Report {
                 format!("<= {times} x + {}", unit.show(more)),
             ),
             Goal::AtMost(limit) => (Some(limit), format!("<= {}", unit.show(limit))),
+            Goal::Never => (Some(0.0), "none".to_owned()),
             Goal::None => (None, String::new()),
         };
         let show = |samples: &Samples| {
@@ -145,6 +161,7 @@ impl Report {
             ours: show(ours),
             rival: rival.map(show).unwrap_or_default(),
             ratio: rival
+                .filter(|_| median.is_finite() && other.is_finite() && other > 0.0)
                 .map(|_measured| format!("{:.2}", median / other))
                 .unwrap_or_default(),
             goal,

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -70,7 +71,7 @@ impl Rig {
 }
 
 /// The station's bus lets nobody else own a name.
-fn allow_rivals(station: &Station) -> anyhow::Result<()> {
+pub(crate) fn allow_rivals(station: &Station) -> anyhow::Result<()> {
     let path = station.folders().path("bus.conf");
     let config = std::fs::read_to_string(&path)?;
     let rivals = r#"  <policy context="default">
@@ -136,20 +137,54 @@ impl Running {
     }
 
     /// Starts a program and waits for the first line of its output.
-    pub(crate) fn first_line(
+    pub(crate) fn first_line(command: Command, log: &File) -> anyhow::Result<(Self, BufReader<ChildStdout>)> {
+        let (running, mut lines) = Self::with_lines(command, log)?;
+        next_line(&mut lines).with_context(|| format!("{running:?}"))?;
+        Ok((running, lines))
+    }
+
+    /// Starts a program whose output is read by lines.
+    pub(crate) fn with_lines(
         mut command: Command,
         log: &File,
     ) -> anyhow::Result<(Self, BufReader<ChildStdout>)> {
         command.stdout(Stdio::piped());
         let mut running = Self::spawn(command, log)?;
         let stdout = running.0.stdout.take().context("a pipe was asked for")?;
-        let mut lines = BufReader::new(stdout);
-        next_line(&mut lines).with_context(|| format!("{running:?}"))?;
-        Ok((running, lines))
+        Ok((running, BufReader::new(stdout)))
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
+    }
+
+    /// Its standard input, where it was asked for.
+    pub(crate) fn stdin(&mut self) -> Option<ChildStdin> {
+        self.0.stdin.take()
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
+
+    /// Ends it as a failed assertion does.
+    pub(crate) fn crash(&mut self) -> anyhow::Result<()> {
+        rustix::process::kill_process(Pid::from_child(&self.0), Signal::ABORT)?;
+        self.0.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM to its end; none if it takes longer.
+    pub(crate) fn end_within(&mut self, limit: Duration) -> anyhow::Result<Option<Duration>> {
+        let pid = Pid::from_child(&self.0);
+        let end = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+        let begun = Instant::now();
+        rustix::process::kill_process(pid, Signal::TERM)?;
+        let ended = ended_within(&end, limit)?;
+        Ok(ended.then(|| begun.elapsed()))
     }
 
     /// Ends it as a service manager would.
@@ -180,19 +215,33 @@ impl Drop for Running {
     }
 }
 
+/// Whether a process ends in time.
+pub(crate) fn ended_within(pidfd: &OwnedFd, limit: Duration) -> anyhow::Result<bool> {
+    let limit = Timespec::try_from(limit)?;
+    Ok(rustix::event::poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&limit))? == 1)
+}
+
 /// The next line of a program that prints one at a time.
 pub(crate) fn next_line(lines: &mut BufReader<ChildStdout>) -> anyhow::Result<String> {
-    let patience = Timespec::try_from(PATIENCE)?;
-    let readable = rustix::event::poll(
-        &mut [PollFd::new(lines.get_ref(), PollFlags::IN)],
-        Some(&patience),
-    )?;
-    let mut line = String::new();
-    if readable == 1 {
-        lines.read_line(&mut line)?;
+    let line = next_line_within(lines, PATIENCE)?;
+    line.context("a program says nothing")
+}
+
+/// The same; none if it says nothing in time.
+pub(crate) fn next_line_within(
+    lines: &mut BufReader<ChildStdout>,
+    limit: Duration,
+) -> anyhow::Result<Option<String>> {
+    let limit = Timespec::try_from(limit)?;
+    let mut polled = [PollFd::new(lines.get_ref(), PollFlags::IN)];
+    let readable = !lines.buffer().is_empty() || rustix::event::poll(&mut polled, Some(&limit))? == 1;
+    if !readable {
+        return Ok(None);
     }
-    anyhow::ensure!(!line.is_empty(), "a program says nothing or ended");
-    Ok(line.trim().to_owned())
+    let mut line = String::new();
+    lines.read_line(&mut line)?;
+    anyhow::ensure!(!line.is_empty(), "a program ended without a word");
+    Ok(Some(line.trim().to_owned()))
 }
 
 /// A socket for `READY=1`.

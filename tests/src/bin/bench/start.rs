@@ -10,7 +10,7 @@ use std::process::{ChildStdout, Command};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use recueil_tests::binary;
+use recueil_tests::{Station, binary};
 use recueil_wire::Socket;
 use recueil_wire::devices::{Answer, Call, DeviceState, FromHostd, Notice, Request};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -21,12 +21,12 @@ use crate::rig::{Notify, PATIENCE, Rig, Running, command, log, next_line, now_ns
 
 const ROUNDS: usize = 15;
 const DEVICES: usize = 3;
-const FPRINTD: &str = "/usr/libexec/fprintd";
+pub(crate) const FPRINTD: &str = "/usr/libexec/fprintd";
 const POLKITD: &str = "/usr/lib/polkit-1/polkitd";
 
 pub(crate) fn run(rig: &mut Rig, report: &mut Report) -> anyhow::Result<()> {
     rig.station.stop_recueild();
-    let _polkitd = start_polkitd(rig)?;
+    let _polkitd = start_polkitd(&rig.station)?;
     let mut rival = Fprintd::new(rig)?;
     let hostd = Hostd::new(rig)?;
     let notify = Notify::new(rig.folders())?;
@@ -130,8 +130,7 @@ fn connect(path: &Path) -> anyhow::Result<Socket> {
 
 /// fprintd with libfprint's virtual image device, and who watches for its name.
 struct Fprintd {
-    _watch: Running,
-    owners: BufReader<ChildStdout>,
+    owners: Watched,
     state_dir: PathBuf,
 }
 
@@ -139,10 +138,8 @@ impl Fprintd {
     fn new(rig: &Rig) -> anyhow::Result<Self> {
         anyhow::ensure!(Path::new(FPRINTD).is_file(), "the package fprintd is needed");
         let own = own_user();
-        let (watch, owners) = watch(rig, "net.reactivated.Fprint")?;
         Ok(Self {
-            _watch: watch,
-            owners,
+            owners: Watched::new(&rig.station, "net.reactivated.Fprint")?,
             state_dir: rig.folders().folder("bench/fprintd", own, own, 0o700)?,
         })
     }
@@ -158,27 +155,46 @@ impl Fprintd {
         let log = log(rig.folders(), "fprintd")?;
         let begun_ns = now_ns();
         let _running = Running::spawn(fprintd, &log)?;
-        let owned_ns: u64 = next_line(&mut self.owners)?.parse()?;
+        let owned_ns = self.owners.next()?;
         Ok(Duration::from_nanos(owned_ns.saturating_sub(begun_ns)))
     }
 }
 
-/// Starts the program that tells when a name has an owner.
-fn watch(rig: &Rig, name: &str) -> anyhow::Result<(Running, BufReader<ChildStdout>)> {
-    let mut watch = command(&binary("recueil-rival-watch")?, own_user(), rig.users());
-    watch.args([rig.station.bus_address(), name]);
-    Running::first_line(watch, &log(rig.folders(), "watch")?)
+/// The program that tells when a name has an owner.
+pub(crate) struct Watched {
+    _watch: Running,
+    owners: BufReader<ChildStdout>,
+}
+
+impl Watched {
+    pub(crate) fn new(station: &Station, name: &str) -> anyhow::Result<Self> {
+        let mut watch = command(&binary("recueil-rival-watch")?, own_user(), station.users());
+        watch.args([station.bus_address(), name]);
+        let (watch, owners) = Running::first_line(watch, &log(station.folders(), "watch")?)?;
+        Ok(Self {
+            _watch: watch,
+            owners,
+        })
+    }
+
+    /// When it had its next owner, on the monotonic clock in nanoseconds.
+    pub(crate) fn next(&mut self) -> anyhow::Result<u64> {
+        Ok(next_line(&mut self.owners)?.parse()?)
+    }
 }
 
 /// fprintd asks for the authority when it starts, so there is one, as on any system.
-fn start_polkitd(rig: &Rig) -> anyhow::Result<Running> {
-    anyhow::ensure!(rig.users().separate, "only root can start polkitd and fprintd");
-    let (_watch, mut owners) = watch(rig, "org.freedesktop.PolicyKit1")?;
+pub(crate) fn start_polkitd(station: &Station) -> anyhow::Result<Running> {
+    anyhow::ensure!(
+        station.users().separate,
+        "only root can start polkitd and fprintd"
+    );
+    let mut owners = Watched::new(station, "org.freedesktop.PolicyKit1")?;
     let mut polkitd = Command::new(POLKITD);
     polkitd
         .arg("--no-debug")
-        .env("DBUS_SYSTEM_BUS_ADDRESS", rig.station.bus_address());
-    let running = Running::spawn(polkitd, &log(rig.folders(), "polkitd")?)?;
-    next_line(&mut owners).context("polkitd does not start")?;
+        .env("DBUS_SYSTEM_BUS_ADDRESS", station.bus_address());
+    let running = Running::spawn(polkitd, &log(station.folders(), "polkitd")?)?;
+    owners.next().context("polkitd does not start")?;
     Ok(running)
 }
