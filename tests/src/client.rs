@@ -189,6 +189,7 @@ impl Client {
                 match news {
                     News::Guidance { path: of, code, .. } if of == path => guidance.push(code),
                     News::Capture { path: of, view } if of == path && wanted(&view) => return Ok(view),
+                    News::Station { running: false } => bail!("the service ended, and the capture with it"),
                     _ => {}
                 }
             }

@@ -6,6 +6,7 @@ mod demo;
 mod faults;
 mod packages;
 mod run;
+mod soak;
 mod test;
 mod vm;
 
@@ -18,7 +19,7 @@ struct Verb {
     run: fn(&[String]) -> anyhow::Result<()>,
 }
 
-const VERBS: [Verb; 6] = [
+const VERBS: &[Verb] = &[
     Verb {
         name: "demo",
         what: "an application from its QR code to receipt and hand-over [--out DIR]",
@@ -49,13 +50,18 @@ const VERBS: [Verb; 6] = [
         what: "faults of the line to CERT, of which CI tries a part: line [--all]",
         run: faults::run,
     },
+    Verb {
+        name: "soak",
+        what: "a station at work under faults [--minutes N] [--seed S]",
+        run: soak::run,
+    },
 ];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some((name, rest)) = arguments.split_first() else {
         run::say("cargo xtask VERB, where VERB is one of");
-        for Verb { name, what, .. } in &VERBS {
+        for Verb { name, what, .. } in VERBS {
             run::say(&format!("  {name:8} {what}"));
         }
         return ExitCode::SUCCESS;
