@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use recueil_dossier::{FrameInfo, FrameKind, PixelFormat};
 use recueil_wire::devices::Capabilities;
 use recueil_wire::frames::{FromHost, ToHost};
-use recueil_wire::{Socket, read_memory_into, shared_memory, wipe};
+use recueil_wire::{LentMemory, Socket};
 use zeroize::Zeroizing;
 
 use crate::Error;
@@ -24,7 +24,7 @@ pub(crate) struct Lent {
 }
 
 struct Buffer {
-    memory: OwnedFd,
+    memory: LentMemory,
     kind: FrameKind,
     capacity: u64,
     with_host: bool,
@@ -71,7 +71,7 @@ impl Lent {
     }
 
     fn lend(&mut self, kind: FrameKind, capacity: u64) -> Result<(), Error> {
-        let memory = shared_memory("recueil-frame", capacity)?;
+        let memory = LentMemory::new("recueil-frame", capacity)?;
         let index = u32::try_from(self.buffers.len()).unwrap_or(u32::MAX);
         let message = ToHost::Buffer {
             index,
@@ -112,12 +112,12 @@ impl Lent {
         }
     }
 
-    /// Copies an arrived frame's bytes, wipes them where they lay, and lends the memory again.
+    /// Takes an arrived frame's bytes out of the memory, which is left wiped, and lends it again.
     pub(crate) fn take(&mut self, arrived: &Arrived) -> Result<Zeroizing<Vec<u8>>, Error> {
         let mut pixels = std::mem::take(&mut self.spare);
         let buffer = self.buffer(arrived.index)?;
-        read_memory_into(&buffer.memory, &mut pixels, arrived.info.used, buffer.capacity)?;
-        self.release(arrived.index)?;
+        buffer.memory.take_into(&mut pixels, arrived.info.used)?;
+        self.lend_again(arrived.index)?;
         Ok(pixels)
     }
 
@@ -132,10 +132,13 @@ impl Lent {
     }
 
     fn release(&mut self, index: u32) -> Result<(), Error> {
-        let buffer = self.buffer(index)?;
         // The whole of it: a plugin may have written more than it says.
-        wipe(&buffer.memory, buffer.capacity)?;
-        buffer.with_host = true;
+        self.buffer(index)?.memory.wipe()?;
+        self.lend_again(index)
+    }
+
+    fn lend_again(&mut self, index: u32) -> Result<(), Error> {
+        self.buffer(index)?.with_host = true;
         match self
             .socket
             .send(&ToHost::Release { index }, &[])
@@ -164,16 +167,6 @@ impl Lent {
 impl AsFd for Lent {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        for buffer in &self.buffers {
-            if let Err(error) = wipe(&buffer.memory, buffer.capacity) {
-                tracing::error!(%error, "frame memory was not wiped");
-            }
-        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use recueil_capture::preview::Preview;
-use recueil_dossier::PixelFormat;
+use recueil_capture::preview::reduce_into;
+use recueil_dossier::{Frame, PixelFormat};
 use recueil_wire::analyser::PreviewHeader;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, SocketType};
@@ -15,6 +15,8 @@ pub(crate) struct PreviewStream {
     client: Option<OwnedFd>,
     on_its_way: Option<Sending>,
     waiting: Option<Sending>,
+    /// Memory of one that is not needed any more, for the next.
+    spare: Zeroizing<Vec<u8>>,
 }
 
 /// A header and pixels, partly written.
@@ -43,12 +45,12 @@ impl PreviewStream {
         self.client.as_ref().map(AsFd::as_fd)
     }
 
-    /// Shows a picture as soon as the client takes it; one that still waits is dropped for it.
-    pub(crate) fn show(&mut self, preview: &Preview, sequence: u32) {
-        if let Some(sending) = Sending::new(preview, sequence) {
-            self.waiting = Some(sending);
-            self.write();
-        }
+    /// Shows a frame, made smaller, as soon as the client takes it; one that still waits is dropped for it.
+    pub(crate) fn show(&mut self, frame: &Frame, divisor: u32) {
+        let dropped = self.waiting.take().map(|waiting| waiting.bytes);
+        let memory = dropped.unwrap_or_else(|| std::mem::take(&mut self.spare));
+        self.waiting = Sending::new(frame, divisor, memory);
+        self.write();
     }
 
     /// Writes what the client takes now.
@@ -63,8 +65,10 @@ impl PreviewStream {
             match rustix::net::send(client, sending.rest(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                 Ok(written) => {
                     sending.written += written;
-                    if sending.rest().is_empty() {
-                        self.on_its_way = None;
+                    if sending.rest().is_empty()
+                        && let Some(sent) = self.on_its_way.take()
+                    {
+                        self.spare = sent.bytes;
                     }
                 }
                 Err(Errno::AGAIN) => return,
@@ -77,21 +81,24 @@ impl PreviewStream {
 }
 
 impl Sending {
-    fn new(preview: &Preview, sequence: u32) -> Option<Self> {
+    /// In `bytes`, whatever they held. None if there is nothing to show.
+    fn new(frame: &Frame, divisor: u32, mut bytes: Zeroizing<Vec<u8>>) -> Option<Self> {
+        bytes.clear();
+        bytes.extend_from_slice(&[0; PreviewHeader::LEN]);
+        let shown = reduce_into(frame, divisor, &mut bytes)?;
+        let (place, pixels) = bytes.split_first_chunk_mut()?;
         let header = PreviewHeader {
-            width: preview.width,
-            height: preview.height,
-            format: match preview.format {
+            width: shown.width,
+            height: shown.height,
+            format: match shown.format {
                 PixelFormat::Gray8 => 1,
                 PixelFormat::Rgb24 => 2,
                 PixelFormat::Jpeg => 20,
             },
-            len: u32::try_from(preview.pixels.len()).ok()?,
-            sequence,
+            len: u32::try_from(pixels.len()).ok()?,
+            sequence: frame.info.sequence,
         };
-        let mut bytes = Zeroizing::new(Vec::with_capacity(PreviewHeader::LEN + preview.pixels.len()));
-        bytes.extend_from_slice(&header.encode());
-        bytes.extend_from_slice(&preview.pixels);
+        *place = header.encode();
         Some(Self { bytes, written: 0 })
     }
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use recueil_capture::{Profile, preview};
+use recueil_capture::Profile;
 use recueil_dossier::{Frame, FrameKind, PixelFormat, sha256_hex};
 use recueil_wire::analyser::{FromAnalyser, Pick, Task, ToAnalyser};
 use recueil_wire::devices::Capabilities;
@@ -230,9 +230,7 @@ impl<'a> Session<'a> {
                 info: arrived.info.clone(),
                 pixels,
             };
-            if let Some(small) = preview::reduce(&frame, self.tries.preview_divisor()) {
-                self.preview.show(&small, frame.info.sequence);
-            }
+            self.preview.show(&frame, self.tries.preview_divisor());
             lent.reuse(frame.pixels);
             return self.guide(&arrived);
         }

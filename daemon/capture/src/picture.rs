@@ -183,33 +183,9 @@ impl<'a, const N: usize> View<'a, N> {
     /// incomplete last column or row are left out, unless nothing would remain. The divisor is at most 2048, so
     /// that sums stay within 32 bits.
     pub fn reduced(self, divisor: u32) -> Picture<N> {
-        let divisor = divisor.clamp(1, self.width.min(self.height).clamp(1, 2048));
-        // What previews ask for many times a second goes without a division a pixel.
-        match divisor {
-            1 => return self.copied(),
-            2 => return self.halved(),
-            _ => {}
-        }
-        let (width, height) = (self.width / divisor, self.height / divisor);
-        let area = divisor.saturating_mul(divisor);
-        let mut sums = Zeroizing::new(vec![[0_u32; N]; index(width)]);
+        let (width, height) = self.reduced_size(divisor);
         let mut pixels = Zeroizing::new(Vec::with_capacity(index(width).saturating_mul(index(height))));
-        for y in 0..height {
-            sums.fill([0; N]);
-            for row in y * divisor..(y + 1) * divisor {
-                for (sum, group) in sums.iter_mut().zip(self.row(row).chunks_exact(index(divisor))) {
-                    for pixel in group {
-                        for (total, value) in sum.iter_mut().zip(pixel) {
-                            *total += u32::from(*value);
-                        }
-                    }
-                }
-            }
-            pixels.extend(
-                sums.iter()
-                    .map(|sum| sum.map(|total| u8::try_from((total + area / 2) / area).unwrap_or(u8::MAX))),
-            );
-        }
+        self.reduce(divisor, |row| pixels.extend_from_slice(row));
         Picture {
             width,
             height,
@@ -217,29 +193,39 @@ impl<'a, const N: usize> View<'a, N> {
         }
     }
 
-    /// [`Self::reduced`] by two.
-    fn halved(self) -> Picture<N> {
-        let (width, height) = (self.width / 2, self.height / 2);
-        let mut pixels = Zeroizing::new(Vec::with_capacity(index(width).saturating_mul(index(height))));
+    /// Width and height of [`Self::reduced`].
+    pub(crate) fn reduced_size(self, divisor: u32) -> (u32, u32) {
+        let divisor = self.fitting(divisor);
+        (self.width / divisor, self.height / divisor)
+    }
+
+    /// The rows of [`Self::reduced`], from the top.
+    pub(crate) fn reduce(self, divisor: u32, mut each: impl FnMut(&[[u8; N]])) {
+        let divisor = self.fitting(divisor);
+        let (width, height) = self.reduced_size(divisor);
+        // What previews ask for many times a second goes without a division a pixel.
+        if divisor == 1 {
+            return self.rows().for_each(each);
+        }
+        let mut row = Zeroizing::new(vec![[0; N]; index(width)]);
+        let mut sums = Zeroizing::new(vec![[0_u32; N]; if divisor == 2 { 0 } else { index(width) }]);
         for y in 0..height {
-            let (upper, lower) = (self.row(2 * y), self.row(2 * y + 1));
-            pixels.extend(upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0).map(
-                |([a, b], [c, d])| {
-                    let mut mean = [0; N];
-                    for ((((mean, a), b), c), d) in mean.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                        let sum = u16::from(*a) + u16::from(*b) + u16::from(*c) + u16::from(*d) + 2;
-                        let [low, _] = (sum / 4).to_le_bytes();
-                        *mean = low;
-                    }
-                    mean
-                },
-            ));
+            if divisor == 2 {
+                halve(self.row(2 * y), self.row(2 * y + 1), &mut row);
+            } else {
+                sums.fill([0; N]);
+                for y in y * divisor..(y + 1) * divisor {
+                    add_groups(self.row(y), divisor, &mut sums);
+                }
+                divide(&sums, divisor, &mut row);
+            }
+            each(&row);
         }
-        Picture {
-            width,
-            height,
-            pixels,
-        }
+    }
+
+    /// A divisor that leaves a pixel, and sums within 32 bits.
+    fn fitting(self, divisor: u32) -> u32 {
+        divisor.clamp(1, self.width.min(self.height).clamp(1, 2048))
     }
 
     /// A copy of the whole.
@@ -255,6 +241,37 @@ impl<'a, const N: usize> View<'a, N> {
             height: self.height,
             pixels,
         }
+    }
+}
+
+/// The mean of two by two pixels of two rows.
+fn halve<const N: usize>(upper: &[[u8; N]], lower: &[[u8; N]], halved: &mut [[u8; N]]) {
+    let pairs = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
+    for (mean, ([a, b], [c, d])) in halved.iter_mut().zip(pairs) {
+        for ((((mean, a), b), c), d) in mean.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            let sum = u16::from(*a) + u16::from(*b) + u16::from(*c) + u16::from(*d) + 2;
+            let [low, _] = (sum / 4).to_le_bytes();
+            *mean = low;
+        }
+    }
+}
+
+/// Adds to each sum its `divisor` pixels of one row.
+fn add_groups<const N: usize>(row: &[[u8; N]], divisor: u32, sums: &mut [[u32; N]]) {
+    for (sum, group) in sums.iter_mut().zip(row.chunks_exact(index(divisor))) {
+        for pixel in group {
+            for (total, value) in sum.iter_mut().zip(pixel) {
+                *total += u32::from(*value);
+            }
+        }
+    }
+}
+
+/// The rounded mean of sums of `divisor`² pixels.
+fn divide<const N: usize>(sums: &[[u32; N]], divisor: u32, means: &mut [[u8; N]]) {
+    let area = divisor.saturating_mul(divisor);
+    for (mean, sum) in means.iter_mut().zip(sums) {
+        *mean = sum.map(|total| u8::try_from((total + area / 2) / area).unwrap_or(u8::MAX));
     }
 }
 

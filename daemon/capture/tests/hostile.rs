@@ -99,8 +99,10 @@ proptest! {
             prop_assert!(found.bounds.width <= width && found.bounds.height <= height);
             signature::encode(&found).unwrap();
         }
-        if let Some(preview) = preview::reduce(&frame, divisor) {
+        let mut shown = Zeroizing::default();
+        if let Some(preview) = preview::reduce_into(&frame, divisor, &mut shown) {
             prop_assert!(preview.width <= width && preview.height <= height);
+            prop_assert!(u64::try_from(shown.len()).unwrap() <= frame.info.used);
         }
         let _whichever = barcode::pre_demande(&frame);
         let none = BTreeSet::new();

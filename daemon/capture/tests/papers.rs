@@ -120,7 +120,7 @@ fn a_frame_that_cannot_be_a_page_is_refused() {
     assert!(document::page(&short, &profile().page).is_err());
     assert!(signature::extract(&short, &profile().signature).is_err());
     assert_eq!(barcode::pre_demande(&short), None);
-    assert!(preview::reduce(&short, 2).is_none());
+    assert!(preview::reduce_into(&short, 2, &mut Zeroizing::default()).is_none());
 }
 
 #[test]
@@ -220,13 +220,14 @@ fn a_preview_is_the_mean_of_what_it_stands_for() {
         format: Format::Rgb24,
         pixels: (0..45).map(|value| value * 5).collect(),
     };
-    let preview = preview::reduce(&frame(picture, 100), 2).unwrap();
+    let mut shown = Zeroizing::new(b"header".to_vec());
+    let preview = preview::reduce_into(&frame(picture, 100), 2, &mut shown).unwrap();
     assert_eq!(
         (preview.width, preview.height, preview.format),
         (2, 1, PixelFormat::Rgb24)
     );
     // Pixels 0, 1, 5 and 6 make the first: (0 + 15 + 75 + 90) / 4.
-    assert_eq!(preview.pixels[..], [45, 50, 55, 75, 80, 85]);
+    assert_eq!(shown[..], *b"header\x2d\x32\x37\x4b\x50\x55");
 }
 
 #[test]
@@ -240,11 +241,9 @@ fn a_fingerprint_that_comes_as_jpeg_is_not_shown() {
     let mut jpeg = frame(picture, 500);
     jpeg.info.format = PixelFormat::Jpeg;
     jpeg.info.stride = 0;
-    assert_eq!(
-        preview::reduce(&jpeg, 2).unwrap().pixels.len(),
-        16,
-        "a camera's passes as it came"
-    );
+    let mut shown = Zeroizing::default();
+    assert!(preview::reduce_into(&jpeg, 2, &mut shown).is_some());
+    assert_eq!(shown[..], [7; 16], "a camera's passes as it came");
     jpeg.info.fingerprint = Some(recueil_dossier::FingerprintMeta::default());
-    assert!(preview::reduce(&jpeg, 2).is_none());
+    assert!(preview::reduce_into(&jpeg, 2, &mut shown).is_none());
 }

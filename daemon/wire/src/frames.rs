@@ -1,6 +1,6 @@
 //! `recueil-analyser` and `recueil-device-host`, on the frame socket that hostd made for one session.
 //!
-//! The analyser makes the memory ([`crate::shared_memory`]) and lends it with [`ToHost::Buffer`]. The host
+//! The analyser makes the memory ([`crate::LentMemory`]) and lends it with [`ToHost::Buffer`]. The host
 //! maps it once, hands it to the plugin, and gives it back with [`FromHost::Frame`] or
 //! [`FromHost::Unused`]. The analyser copies what it needs, wipes the memory, and lends it again with
 //! [`ToHost::Release`]. Each buffer is on one side at any time.

@@ -21,12 +21,14 @@ pub mod devices;
 pub mod frames;
 pub mod host;
 mod inherit;
+mod lent;
 mod memory;
 mod packet;
 mod user;
 
 pub use inherit::{command_with_socket, inherited_socket};
-pub use memory::{MemoryError, read_memory, read_memory_into, sealed_memory, shared_memory, wipe};
+pub use lent::LentMemory;
+pub use memory::{MemoryError, read_memory, sealed_memory, shared_memory};
 pub use packet::{
     AsyncSocket, Error, FDS_MAX, Listener, MESSAGE_MAX_BYTES, Received, Socket, peer_uid, socket_pair, watch,
 };

@@ -1,10 +1,9 @@
-//! Memory passed by descriptor: read and written, never mapped, so that no peer can take it away under us.
+//! Memory passed by descriptor: what another made is read, never mapped, so that no peer can take it away under us.
 
-use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{MemfdFlags, SealFlags, SeekFrom};
-use zeroize::{Zeroize, Zeroizing};
+use rustix::fs::{MemfdFlags, SealFlags};
+use zeroize::Zeroizing;
 
 /// Why a passed descriptor could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -53,31 +52,11 @@ pub fn sealed_memory(name: &str, bytes: &[u8]) -> Result<OwnedFd, MemoryError> {
 
 /// Copies `len` bytes from the start of a passed memory, at most `max`. The copy is wiped when dropped.
 pub fn read_memory(fd: impl AsFd, len: u64, max: u64) -> Result<Zeroizing<Vec<u8>>, MemoryError> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    read_memory_into(fd, &mut bytes, len, max)?;
-    Ok(bytes)
-}
-
-/// As [`read_memory`], in the place of what `bytes` held, so that memory is paged in once for many frames. What
-/// it held is overwritten or wiped.
-pub fn read_memory_into(
-    fd: impl AsFd,
-    bytes: &mut Zeroizing<Vec<u8>>,
-    len: u64,
-    max: u64,
-) -> Result<(), MemoryError> {
     if len > max {
         return Err(MemoryError::TooLarge { len, max });
     }
     let len = usize::try_from(len).map_err(|_too_large| MemoryError::Short)?;
-    if bytes.capacity() < len {
-        // Growing in place would leave an unwiped copy behind.
-        *bytes = Zeroizing::new(vec![0; len]);
-    }
-    if let Some(left_over) = bytes.get_mut(len..) {
-        left_over.zeroize();
-    }
-    bytes.resize(len, 0);
+    let mut bytes = Zeroizing::new(vec![0; len]);
     let mut done = 0;
     while done < len {
         let rest = bytes.get_mut(done..).unwrap_or_default();
@@ -87,38 +66,7 @@ pub fn read_memory_into(
             read => done += read,
         }
     }
-    Ok(())
-}
-
-/// Overwrites the first `len` bytes of a passed memory with zeros. Pages that nobody ever wrote are passed over,
-/// since they are zero, and writing them would only bring them into being.
-pub fn wipe(fd: impl AsFd, len: u64) -> Result<(), MemoryError> {
-    let mut end = 0;
-    while end < len {
-        let start = match rustix::fs::seek(&fd, SeekFrom::Data(end)) {
-            Ok(start) => start,
-            Err(rustix::io::Errno::NXIO) => return Ok(()),
-            Err(errno) => return Err(errno.into()),
-        };
-        end = rustix::fs::seek(&fd, SeekFrom::Hole(start))?.min(len);
-        write_zeros(&fd, start, end)?;
-    }
-    Ok(())
-}
-
-fn write_zeros(fd: impl AsFd, start: u64, end: u64) -> Result<(), MemoryError> {
-    static ZEROS: [u8; 4096] = [0; 4096];
-    let pages = [IoSlice::new(&ZEROS); 64];
-    let mut offset = start;
-    while offset < end {
-        let rest = usize::try_from(end - offset).unwrap_or(usize::MAX);
-        let part = [IoSlice::new(ZEROS.get(..rest).unwrap_or(&ZEROS))];
-        let many = pages.get(..rest / ZEROS.len()).unwrap_or(&pages);
-        let slices = if many.is_empty() { &part } else { many };
-        let written = rustix::io::retry_on_intr(|| rustix::io::pwritev(fd.as_fd(), slices, offset))?;
-        offset += u64::try_from(written).map_err(|_too_large| MemoryError::Short)?;
-    }
-    Ok(())
+    Ok(bytes)
 }
 
 fn write_all(fd: impl AsFd, mut bytes: &[u8], mut offset: u64) -> Result<(), MemoryError> {
@@ -135,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shared_memory_keeps_its_size_and_can_be_wiped() {
+    fn shared_memory_keeps_its_size() {
         let memory = shared_memory("test", 100_000).unwrap();
         assert!(
             rustix::fs::ftruncate(&memory, 10).is_err(),
@@ -143,13 +91,6 @@ mod tests {
         );
         write_all(&memory, &vec![7; 100_000], 0).unwrap();
         assert_eq!(read_memory(&memory, 100_000, 100_000).unwrap()[99_999], 7);
-        wipe(&memory, 100_000).unwrap();
-        assert!(
-            read_memory(&memory, 100_000, 100_000)
-                .unwrap()
-                .iter()
-                .all(|byte| *byte == 0)
-        );
         assert!(matches!(
             read_memory(&memory, 100_001, 200_000),
             Err(MemoryError::Short)
@@ -158,38 +99,6 @@ mod tests {
             read_memory(&memory, 100_001, 100_000),
             Err(MemoryError::TooLarge { .. })
         ));
-    }
-
-    #[test]
-    fn wiping_reaches_every_written_page_and_makes_no_new_ones() {
-        let len = 10 << 20;
-        let memory = shared_memory("test", len).unwrap();
-        let pages = |memory: &OwnedFd| rustix::fs::fstat(memory).unwrap().st_blocks / 8;
-        for offset in [0, 5000, 1 << 20, (2 << 20) + 17, len - 1] {
-            write_all(
-                &memory,
-                b"secret".get(..if offset == len - 1 { 1 } else { 6 }).unwrap(),
-                offset,
-            )
-            .unwrap();
-        }
-        write_all(&memory, &vec![9; 1 << 20], 4 << 20).unwrap();
-        let before = pages(&memory);
-        wipe(&memory, len).unwrap();
-        assert_eq!(pages(&memory), before);
-        let bytes = read_memory(&memory, len, len).unwrap();
-        assert!(bytes.iter().all(|byte| *byte == 0));
-    }
-
-    #[test]
-    fn a_copy_takes_the_place_of_the_one_before() {
-        let memory = shared_memory("test", 100).unwrap();
-        write_all(&memory, &[1; 100], 0).unwrap();
-        for (held, len) in [(300, 40), (0, 100), (60, 100)] {
-            let mut bytes = Zeroizing::new(vec![7; held]);
-            read_memory_into(&memory, &mut bytes, len, 100).unwrap();
-            assert_eq!(bytes.as_slice(), vec![1; usize::try_from(len).unwrap()]);
-        }
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! A frame of 2.4 MB from a plugin to the analyser, beside the same work in one process.
 //!
 //! Ours: the plugin in its real, sandboxed host fills memory that we lent as the analyser does; we do what the
-//! analyser does with it: copy, wipe, lend again. The time runs from the plugin's clock before it fills to ours
+//! analyser does with it: copy and wipe ([`LentMemory::take_into`]), lend again. The time runs from the plugin's clock before it fills to ours
 //! when the memory is lent again.
 
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use recueil_dossier::{FrameInfo, FrameKind};
 use recueil_wire::frames::{FromHost, ToHost};
-use recueil_wire::{Socket, read_memory, read_memory_into, shared_memory, socket_pair, wipe};
+use recueil_wire::{LentMemory, Socket, socket_pair};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use zeroize::Zeroizing;
 
@@ -38,29 +38,29 @@ pub(crate) fn run(rig: &mut Rig, report: &mut Report) -> anyhow::Result<()> {
     let host = Host::start(&plugin, &users, &device)?;
 
     let [mut preview, mut kept, mut serial, mut together] = [(); 4].map(|()| Samples::default());
-    let [mut arriving, mut copying, mut wiping] = [(); 3].map(|()| Samples::default());
+    let [mut arriving, mut taking, mut lending] = [(); 3].map(|()| Samples::default());
     let [mut called, mut called_kept, mut threads] = [(); 3].map(|()| Samples::default());
     let mut in_process = InProcess::new();
     let mut req = 0;
     for _round in 0..ROUNDS {
-        let analyser = Analyser::attach(&host, FrameKind::Preview, BUFFERS)?;
+        let mut analyser = Analyser::attach(&host, FrameKind::Preview, BUFFERS)?;
         req += 1;
         let parts = analyser.one_by_one(&host, &mut far_end, req, Keeping::Nothing)?;
         preview.push_times(parts.iter().map(Parts::whole));
         arriving.push_times(parts.iter().map(|parts| parts.arriving));
-        copying.push_times(parts.iter().map(|parts| parts.copying));
-        wiping.push_times(parts.iter().map(|parts| parts.wiping));
+        taking.push_times(parts.iter().map(|parts| parts.taking));
+        lending.push_times(parts.iter().map(|parts| parts.lending));
         in_process.run(&mut called, Keeping::Nothing);
         between_threads(&mut threads)?;
 
-        let analyser = Analyser::attach(&host, FrameKind::Result, 1)?;
+        let mut analyser = Analyser::attach(&host, FrameKind::Result, 1)?;
         req += 1;
         let parts = analyser.one_by_one(&host, &mut far_end, req, Keeping::All)?;
         kept.push_times(parts.iter().map(Parts::whole));
         in_process.run(&mut called_kept, Keeping::All);
 
         for (buffers, samples) in [(1, &mut serial), (BUFFERS, &mut together)] {
-            let analyser = Analyser::attach(&host, FrameKind::Result, buffers)?;
+            let mut analyser = Analyser::attach(&host, FrameKind::Result, buffers)?;
             req += 1;
             samples.push_time(analyser.all_at_once(&host, &mut far_end, req)?);
         }
@@ -75,8 +75,8 @@ pub(crate) fn run(rig: &mut Rig, report: &mut Report) -> anyhow::Result<()> {
     );
     for (part, samples) in [
         ("of which the fill, and the message's way", &arriving),
-        ("of which the copy", &copying),
-        ("of which the wipe, and lending again", &wiping),
+        ("of which the copy and the wipe", &taking),
+        ("of which lending again", &lending),
     ] {
         report.alone(part, time, samples, Goal::None);
     }
@@ -207,20 +207,20 @@ fn fill(picture: &[u8], frame: &mut [u8]) {
 /// Where the time of a frame went.
 struct Parts {
     arriving: Duration,
-    copying: Duration,
-    wiping: Duration,
+    taking: Duration,
+    lending: Duration,
 }
 
 impl Parts {
     fn whole(&self) -> Duration {
-        self.arriving + self.copying + self.wiping
+        self.arriving + self.taking + self.lending
     }
 }
 
 /// The analyser's part on the frame socket.
 struct Analyser {
     socket: Socket,
-    buffers: Vec<OwnedFd>,
+    buffers: Vec<LentMemory>,
 }
 
 impl Analyser {
@@ -234,7 +234,7 @@ impl Analyser {
             buffers: Vec::new(),
         };
         for index in 0..buffers {
-            let memory = shared_memory("bench", CAPACITY)?;
+            let memory = LentMemory::new("bench", CAPACITY)?;
             let lent = ToHost::Buffer {
                 index,
                 kind,
@@ -248,7 +248,7 @@ impl Analyser {
 
     /// Frames asked for one by one: the time of each.
     fn one_by_one(
-        &self,
+        &mut self,
         host: &Host,
         device: &mut UnixStream,
         req: u64,
@@ -263,19 +263,15 @@ impl Analyser {
             let (index, info) = self.frame()?;
             let arriving = Duration::from_nanos(now_ns().saturating_sub(info.time_ns));
             let begun = Instant::now();
-            if keeping == Keeping::All {
-                copy = read_memory(self.buffer(index)?, info.used, CAPACITY)?;
-            } else {
-                read_memory_into(self.buffer(index)?, &mut copy, info.used, CAPACITY)?;
-            }
-            let copying = begun.elapsed();
-            self.give_back(index)?;
-            let wiping = begun.elapsed().saturating_sub(copying);
+            self.buffer(index)?.take_into(&mut copy, info.used)?;
+            let taking = begun.elapsed();
+            self.lend_again(index)?;
+            let lending = begun.elapsed().saturating_sub(taking);
             if frame >= WARMING {
                 times.push(Parts {
                     arriving,
-                    copying,
-                    wiping,
+                    taking,
+                    lending,
                 });
             }
             match keeping {
@@ -288,15 +284,15 @@ impl Analyser {
     }
 
     /// Frames without a pause: the time of all, shared out.
-    fn all_at_once(&self, host: &Host, device: &mut UnixStream, req: u64) -> anyhow::Result<Duration> {
+    fn all_at_once(&mut self, host: &Host, device: &mut UnixStream, req: u64) -> anyhow::Result<Duration> {
         let mut copy = Zeroizing::default();
         device.write_all(&[b'r'; FRAMES + WARMING])?;
         host.capture(req)?;
         let mut begun = Instant::now();
         for frame in 0..FRAMES + WARMING {
             let (index, info) = self.frame()?;
-            read_memory_into(self.buffer(index)?, &mut copy, info.used, CAPACITY)?;
-            self.give_back(index)?;
+            self.buffer(index)?.take_into(&mut copy, info.used)?;
+            self.lend_again(index)?;
             if frame + 1 == WARMING {
                 begun = Instant::now();
             }
@@ -316,13 +312,12 @@ impl Analyser {
         }
     }
 
-    fn buffer(&self, index: u32) -> anyhow::Result<&OwnedFd> {
-        let buffer = self.buffers.get(usize::try_from(index)?);
+    fn buffer(&mut self, index: u32) -> anyhow::Result<&mut LentMemory> {
+        let buffer = self.buffers.get_mut(usize::try_from(index)?);
         buffer.context("a buffer that was not lent")
     }
 
-    fn give_back(&self, index: u32) -> anyhow::Result<()> {
-        wipe(self.buffer(index)?, CAPACITY)?;
+    fn lend_again(&self, index: u32) -> anyhow::Result<()> {
         Ok(self.socket.send(&ToHost::Release { index }, &[])?)
     }
 }
