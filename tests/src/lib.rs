@@ -10,6 +10,7 @@ mod bus;
 mod client;
 pub mod clock;
 mod folders;
+pub mod hostile;
 mod plugins;
 mod polkit;
 mod processes;

@@ -41,6 +41,10 @@ pub struct Options {
     pub cert_clock: Option<PathBuf>,
     /// Failures of a driver after which its device is put into quarantine.
     pub driver_failures_max: u32,
+    /// Other users who may do everything, where polkit is not asked.
+    pub allowed: Vec<User>,
+    /// `[recueild.quotas]`, where it is not the default.
+    pub quotas: Value,
 }
 
 impl Default for Options {
@@ -57,6 +61,8 @@ impl Default for Options {
             clock: None,
             cert_clock: None,
             driver_failures_max: 5,
+            allowed: Vec::new(),
+            quotas: json!({}),
         }
     }
 }
@@ -204,6 +210,8 @@ impl Station {
         folder("host", host, host, 0o700)?;
         folder("run/hostd", host, host, 0o755)?;
         folder("run/courier", courier, courier, 0o755)?;
+        // Where services work: whatever they leave there is seen, a core too.
+        folder("work", recueil, recueil, 0o777)?;
         folder("devices", hardware, hardware, 0o755)?;
         plugins::install_simulator(&self.folders.path("plugins")).map(drop)
     }
@@ -278,6 +286,7 @@ impl Station {
             "status_poll_s": 1,
             "steal_after_s": self.options.steal_after_s,
             "capture": { "analyser": analyser, "hand_s": self.options.hand_s },
+            "quotas": self.options.quotas,
         });
         let mut courier = json!({
             "socket": at("run/courier/courier.sock"),
@@ -372,7 +381,8 @@ impl Station {
         command
             .arg("--config")
             .arg(self.folders.path("recueil.toml"))
-            .args(arguments);
+            .args(arguments)
+            .current_dir(self.folders.path("work"));
         Process::notify(name, command, &self.folders.path("run"), &self.log(name))
     }
 
@@ -408,6 +418,16 @@ impl Station {
         Ok(())
     }
 
+    /// Ends hostd as a crash does.
+    pub fn kill_hostd(&mut self) -> anyhow::Result<()> {
+        if let Some(process) = &mut self.hostd {
+            process.child.kill()?;
+            process.child.wait()?;
+        }
+        self.hostd = None;
+        Ok(())
+    }
+
     /// Starts hostd.
     pub fn start_hostd(&mut self) -> anyhow::Result<()> {
         self.hostd = Some(self.service(self.users.host, "recueil-hostd", &[])?);
@@ -416,15 +436,13 @@ impl Station {
 
     /// Starts `recueild`.
     pub fn start_recueild(&mut self) -> anyhow::Result<()> {
-        let (client, own) = (
-            self.users.client.0.to_string(),
-            rustix::process::geteuid().as_raw().to_string(),
-        );
-        let mut arguments = vec!["--private-bus", self.address.as_str()];
+        let own = User(rustix::process::geteuid().as_raw());
+        let mut arguments = vec!["--private-bus".to_owned(), self.address.clone()];
         if !self.options.polkit {
-            arguments.extend(["--allow-uid", &client, "--allow-uid", &own]);
+            for user in [self.users.client, own].iter().chain(&self.options.allowed) {
+                arguments.extend(["--allow-uid".to_owned(), user.0.to_string()]);
+            }
         }
-        let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         self.recueild = Some(self.service(self.users.recueil, "recueild", &arguments)?);
         Ok(())
@@ -501,6 +519,12 @@ impl Station {
             )
         });
         parts.join("\n")
+    }
+
+    /// The pid of a service.
+    pub fn pid(&self, name: &str) -> anyhow::Result<u32> {
+        let found = self.pids().into_iter().find(|(of, _)| of == name);
+        Ok(found.with_context(|| format!("{name} does not run"))?.1)
     }
 
     /// The pids of the services, by name.

@@ -50,12 +50,17 @@ impl Callers {
             .get_connection_unix_user(bus_name)
             .await
             .map_err(|_unknown| gone())?;
+        self.learn(&name, uid);
+        Ok(Caller { name, uid })
+    }
+
+    /// Whose a name is.
+    pub(crate) fn learn(&self, name: &str, uid: u32) {
         let mut known = self.lock();
         if known.len() >= KNOWN_MAX {
             known.clear();
         }
-        known.insert(name.clone(), uid);
-        Ok(Caller { name, uid })
+        known.insert(name.to_owned(), uid);
     }
 
     /// A name left the bus.

@@ -66,6 +66,8 @@ impl Capture {
     async fn preview(&self, #[zbus(header)] header: Header<'_>) -> Result<OwnedFd, Error> {
         own(&self.holder, &header)?;
         self.gate.allow(&header, Action::Look, &[]).await?;
+        // While the device is being opened, the stream waits for it.
+        self.gate.set_aside(&header);
         Ok(ask(&self.commands, CaptureCommand::Preview).await?.into())
     }
 

@@ -109,6 +109,7 @@ impl Dossier {
     ) -> Result<(String, Vec<String>), Error> {
         own(&self.holder, &header)?;
         let text = short("number", number, TEXT_MAX_BYTES)?;
+        self.gate.set_aside(&header);
         ask(&self.commands, |reply| DossierCommand::FetchPreDemande {
             text,
             reply,

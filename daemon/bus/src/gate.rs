@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use zbus::fdo::DBusProxy;
@@ -10,6 +10,7 @@ use zbus::message::{Flags, Header};
 use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 
 use crate::callers::Callers;
+use crate::door::Door;
 use crate::{Caller, Code, Error};
 
 /// What polkit is asked for. The ids are those of `packaging/polkit/`.
@@ -76,39 +77,59 @@ impl Authority {
 #[derive(Debug)]
 pub(crate) struct Gate {
     authority: Authority,
-    callers: Callers,
+    callers: Arc<Callers>,
+    door: Arc<Door>,
     bus: DBusProxy<'static>,
     polkit: AuthorityProxy<'static>,
     asked: AtomicU64,
     questions: Questions,
 }
 
-/// Questions that wait for an answer, by the caller on whose behalf they are asked. One who asks without end
-/// is refused before polkit is kept busy with him.
-#[derive(Debug, Default)]
-struct Questions(Mutex<HashMap<String, usize>>);
+/// Questions that wait for an answer, by the program and the user on whose behalf they are asked. One who asks
+/// without end is refused before polkit is kept busy with him.
+#[derive(Debug)]
+struct Questions {
+    waiting: Mutex<Waiting>,
+    /// Of one user.
+    of_user_max: usize,
+}
 
-/// Questions of one caller that may wait; each can be a person who types a password.
+#[derive(Debug, Default)]
+struct Waiting {
+    of_program: HashMap<String, usize>,
+    of_user: HashMap<u32, usize>,
+}
+
+/// Questions of one program that may wait; each can be a person who types a password.
 const QUESTIONS_MAX: usize = 16;
 
 impl Questions {
+    fn new(of_user_max: usize) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            of_user_max,
+        }
+    }
+
     /// A place for one more, kept until it is dropped.
-    fn ask(&self, name: &str) -> Result<Place<'_>, Error> {
+    fn ask(&self, caller: &Caller) -> Result<Place<'_>, Error> {
         let mut waiting = self.lock();
-        let count = waiting.entry(name.to_owned()).or_default();
-        if *count >= QUESTIONS_MAX {
-            let text = "too many calls of this program wait for an approval; wait for their answers";
+        let of_program = waiting.of_program.get(&caller.name).copied().unwrap_or_default();
+        let of_user = waiting.of_user.get(&caller.uid).copied().unwrap_or_default();
+        if of_program >= QUESTIONS_MAX || of_user >= self.of_user_max {
+            let text = "too many calls of this program or user wait for an approval; wait for their answers";
             return Err(Error::new(Code::TooMany, text));
         }
-        *count += 1;
+        waiting.of_program.insert(caller.name.clone(), of_program + 1);
+        waiting.of_user.insert(caller.uid, of_user + 1);
         Ok(Place {
             questions: self,
-            name: name.to_owned(),
+            caller: caller.clone(),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,17 +137,22 @@ impl Questions {
 #[derive(Debug)]
 struct Place<'q> {
     questions: &'q Questions,
-    name: String,
+    caller: Caller,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut waiting = self.questions.lock();
-        if let Some(count) = waiting.get_mut(&self.name) {
-            *count -= 1;
-            if *count == 0 {
-                waiting.remove(&self.name);
-            }
+        take_one(&mut waiting.of_program, &self.caller.name);
+        take_one(&mut waiting.of_user, &self.caller.uid);
+    }
+}
+
+fn take_one<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(key);
         }
     }
 }
@@ -137,22 +163,35 @@ const WITHDRAWN_MAX: Duration = Duration::from_secs(2);
 const ANSWER_MAX: Duration = Duration::from_mins(2);
 
 impl Gate {
-    pub(crate) async fn new(connection: &zbus::Connection, authority: Authority) -> zbus::Result<Self> {
+    pub(crate) async fn new(
+        connection: &zbus::Connection,
+        authority: Authority,
+        door: Arc<Door>,
+        callers: Arc<Callers>,
+        questions_max: usize,
+    ) -> zbus::Result<Self> {
         let bus = DBusProxy::new(connection).await?;
         let polkit = AuthorityProxy::new(connection).await?;
         Ok(Self {
             authority,
-            callers: Callers::default(),
+            callers,
+            door,
             bus,
             polkit,
             asked: AtomicU64::new(0),
-            questions: Questions::default(),
+            questions: Questions::new(questions_max),
         })
     }
 
     /// A name left the bus. polkit withdraws its open questions itself.
     pub(crate) fn forget(&self, name: &str) {
         self.callers.forget(name);
+        self.door.forget(name);
+    }
+
+    /// The call waits for a device or another service from now on, and not for us.
+    pub(crate) fn set_aside(&self, header: &Header<'_>) {
+        self.door.set_aside(header);
     }
 
     /// Who calls, without asking for any right.
@@ -172,7 +211,8 @@ impl Gate {
             Authority::AllowedUids(uids) if uids.contains(&caller.uid) => Ok(caller),
             Authority::AllowedUids(_) => Err(refused(action, false)),
             Authority::Polkit => {
-                let _place = self.questions.ask(&caller.name)?;
+                let _place = self.questions.ask(&caller)?;
+                self.door.set_aside(header);
                 self.ask_polkit(header, action, details).await?;
                 Ok(caller)
             }
@@ -241,17 +281,41 @@ fn refused(action: Action, interactive_possible: bool) -> Error {
 mod tests {
     use super::*;
 
+    fn caller(name: &str, uid: u32) -> Caller {
+        Caller {
+            name: name.to_owned(),
+            uid,
+        }
+    }
+
     #[test]
     fn who_asks_without_end_is_refused_and_nobody_else() {
-        let questions = Questions::default();
+        let questions = Questions::new(1000);
         let places: Vec<_> = (0..QUESTIONS_MAX)
-            .map(|_| questions.ask(":1.1").unwrap())
+            .map(|_| questions.ask(&caller(":1.1", 1)).unwrap())
             .collect();
-        assert_eq!(questions.ask(":1.1").unwrap_err().code, Code::TooMany);
-        let other = questions.ask(":1.2").unwrap();
+        assert_eq!(questions.ask(&caller(":1.1", 1)).unwrap_err().code, Code::TooMany);
+        let other = questions.ask(&caller(":1.2", 1)).unwrap();
         drop(places);
-        assert!(questions.ask(":1.1").is_ok());
+        assert!(questions.ask(&caller(":1.1", 1)).is_ok());
         drop(other);
-        assert!(questions.lock().is_empty(), "nothing is kept of who asks no more");
+        let waiting = questions.lock();
+        assert!(
+            waiting.of_program.is_empty() && waiting.of_user.is_empty(),
+            "nothing is kept of who asks no more"
+        );
+    }
+
+    #[test]
+    fn a_user_with_many_programs_is_refused_too() {
+        let questions = Questions::new(20);
+        let of = |program: usize| caller(&format!(":1.{program}"), 1);
+        let places: Vec<_> = (0..20)
+            .map(|program| questions.ask(&of(program)).unwrap())
+            .collect();
+        assert_eq!(questions.ask(&of(20)).unwrap_err().code, Code::TooMany);
+        assert!(questions.ask(&caller(":1.99", 2)).is_ok());
+        drop(places);
+        assert!(questions.ask(&of(20)).is_ok());
     }
 }

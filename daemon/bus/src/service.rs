@@ -1,23 +1,29 @@
 //! The service's side of the bus: publishing objects, sending news to one client, seeing clients vanish.
 
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 use tokio::sync::{mpsc, watch};
 use zbus::Connection;
+use zbus::address::Transport;
+use zbus::address::transport::UnixSocket;
 use zbus::connection::Builder;
 use zbus::fdo::DBusProxy;
 use zbus::names::{BusName, UniqueName};
 use zbus::object_server::SignalEmitter;
 
+use crate::callers::Callers;
 use crate::capture::Capture;
 use crate::device::Device;
+use crate::door::{Door, Guarded};
 use crate::dossier::Dossier;
 use crate::gate::{Authority, Gate};
 use crate::station::Station;
 use crate::{
-    Caller, CaptureCommand, CaptureView, Detail, DeviceView, DossierCommand, DossierView, Error, NAME, ROOT,
-    Reply, StationCommand,
+    CallLimits, Caller, CaptureCommand, CaptureView, Detail, DeviceView, DossierCommand, DossierView, Error,
+    NAME, ROOT, Reply, StationCommand,
 };
 
 /// Which bus.
@@ -35,6 +41,25 @@ pub async fn connect(address: &Address) -> zbus::Result<Connection> {
         Address::System => Builder::system().build().await,
         Address::Private(address) => Builder::address(address.as_str()).build().await,
     }
+}
+
+/// Connects the service: what comes to it comes through the door.
+async fn connect_guarded(address: &Address, door: Arc<Door>) -> zbus::Result<Connection> {
+    let address = match address {
+        Address::System => zbus::Address::system()?,
+        Address::Private(address) => address.parse()?,
+    };
+    let unsupported = || zbus::Error::Address("a bus at a Unix socket is needed".to_owned());
+    let Transport::Unix(unix) = address.transport() else {
+        return Err(unsupported());
+    };
+    let socket = match unix.path() {
+        UnixSocket::File(path) => SocketAddr::from_pathname(path)?,
+        UnixSocket::Abstract(name) => SocketAddr::from_abstract_name(name.as_encoded_bytes())?,
+        _ => return Err(unsupported()),
+    };
+    let stream = UnixStream::connect_addr(&socket)?;
+    Builder::socket(Guarded::new(stream, door)?).build().await
 }
 
 /// Sends a command and waits for its answer. A full queue is refused at once rather than waited for.
@@ -82,10 +107,15 @@ impl Service {
     pub async fn start(
         address: &Address,
         authority: Authority,
+        limits: CallLimits,
         commands: mpsc::Sender<StationCommand>,
     ) -> zbus::Result<(Self, Vanished)> {
-        let connection = connect(address).await?;
-        let gate = Arc::new(Gate::new(&connection, authority).await?);
+        let (door, errands) = Door::new(limits);
+        let connection = connect_guarded(address, Arc::clone(&door)).await?;
+        let callers = Arc::new(Callers::default());
+        errands.run(&connection, DBusProxy::new(&connection).await?, &door, &callers);
+        let gate = Gate::new(&connection, authority, door, callers, limits.questions).await?;
+        let gate = Arc::new(gate);
         let station = Station {
             commands: commands.clone(),
             gate: Arc::clone(&gate),

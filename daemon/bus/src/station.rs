@@ -236,7 +236,8 @@ impl Station {
     }
 
     /// How the station stands; no personal data.
-    async fn status(&self) -> Result<StatusView, Error> {
+    async fn status(&self, #[zbus(header)] header: Header<'_>) -> Result<StatusView, Error> {
+        self.gate.set_aside(&header);
         ask(&self.commands, |reply| StationCommand::Status { reply }).await
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use recueil_dossier::StationId;
 use serde::Deserialize;
 
-use crate::{capture, keys, rules};
+use crate::{capture, keys, quotas, rules};
 
 /// All that `recueild` is configured with.
 #[derive(Debug, Clone)]
@@ -49,6 +49,8 @@ pub(crate) struct Recueild {
     #[serde(default = "a_season")]
     pub(crate) forget_after_days: u32,
     pub(crate) capture: capture::Config,
+    #[serde(default)]
+    pub(crate) quotas: quotas::Config,
     #[serde(default)]
     pub(crate) keys: Option<keys::Config>,
 }
@@ -95,6 +97,7 @@ impl Config {
     fn parse(text: &str) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
         file.recueild.capture.check()?;
+        file.recueild.quotas.check()?;
         let station = match file.station.id.as_str() {
             "" => None,
             id => Some(
@@ -133,6 +136,25 @@ mod tests {
         ] {
             let text = SHIPPED.replace("#hand_s = 60", &format!("hand_s = {given}"));
             assert_eq!(Config::parse(&text).is_ok(), allowed, "{given}");
+        }
+    }
+
+    #[test]
+    fn the_quotas_shown_are_the_defaults_and_are_checked() {
+        let shown = SHIPPED.replace("\n#[recueild.quotas]", "\n[recueild.quotas]");
+        let (before, table) = shown.split_once("[recueild.quotas]\n").unwrap();
+        let (table, after) = table.split_once("\n\n").unwrap();
+        let with = |table: &str| Config::parse(&format!("{before}[recueild.quotas]\n{table}\n\n{after}"));
+        let set = table.replace("\n#", "\n").trim_start_matches('#').to_owned();
+        let config = with(&set).unwrap().recueild.quotas;
+        assert_eq!(format!("{config:?}"), format!("{:?}", quotas::Config::default()));
+        assert_eq!(
+            set.lines().filter(|line| line.contains(" = ")).count(),
+            12,
+            "all of them"
+        );
+        for wrong in ["drafts = 0", "drafts = 201", "leases = -1", "drafs = 1"] {
+            assert!(with(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -15,6 +15,7 @@ mod devices;
 mod dossier;
 mod keys;
 mod link;
+mod quotas;
 mod receipts;
 mod rules;
 mod serve;

@@ -23,6 +23,7 @@ use crate::courier::Courier;
 use crate::devices::Devices;
 use crate::keys::Keys;
 use crate::link::Link;
+use crate::quotas::Quotas;
 use crate::rules::Rules;
 use crate::shop::Shop;
 use crate::station::{Inputs, Settings, Station};
@@ -79,7 +80,8 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     let (commands, received) = mpsc::channel(QUEUE);
     let (internal_sender, internal) = mpsc::channel(QUEUE);
     let address = arguments.private_bus.map_or(Address::System, Address::Private);
-    let (service, vanished) = Service::start(&address, authority.clone(), commands)
+    let limits = settings.quotas.calls();
+    let (service, vanished) = Service::start(&address, authority.clone(), limits, commands)
         .await
         .map_err(|error| format!("the bus name cannot be had: {error}"))?;
     let shop = Shop {
@@ -93,6 +95,7 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
             stopping: stop.clone(),
         },
         rules: Arc::new(rules),
+        quotas: Arc::new(Quotas::new(settings.quotas.clone())),
         service,
         keys: keys.map(Arc::new),
         station: internal_sender,

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::capture;
 use crate::courier::Courier;
 use crate::keys::Keys;
+use crate::quotas::Quotas;
 use crate::rules::Rules;
 use crate::storage::Storage;
 
@@ -71,6 +72,7 @@ pub(crate) struct Shop {
     pub(crate) courier: Courier,
     pub(crate) capture: capture::Tools,
     pub(crate) rules: Arc<Rules>,
+    pub(crate) quotas: Arc<Quotas>,
     pub(crate) service: Service,
     /// None where the station is not enrolled.
     pub(crate) keys: Option<Arc<Keys>>,

@@ -88,6 +88,7 @@ impl Dossier {
 
     pub(super) async fn set_field(&mut self, name: &str, value: &str) -> Result<(), Error> {
         let Open { draft, procedure } = self.draft()?;
+        self.count_change()?;
         let mut draft = draft.clone();
         draft.set_field(procedure, name, value).map_err(|error| {
             let code = match error {
@@ -104,6 +105,7 @@ impl Dossier {
         let number = PreDemandeNumber::find_in(text)
             .map_err(|error| Error::new(Code::InvalidArgument, error.to_string()))?;
         let Open { draft, procedure } = self.draft()?;
+        self.count_change()?;
         let envelope = self.shop.courier.pre_demande(number.clone()).await?;
         let fetched = self.shop.keys()?.open_pre_demande(&envelope)?;
         if fetched.number != number {
@@ -121,6 +123,7 @@ impl Dossier {
     pub(super) async fn open_item(&self, name: ItemName) -> Result<(OwnedFd, ItemView), Error> {
         let record = self.draft()?.draft.items.get(&name);
         let view = item_view(record.ok_or_else(|| unknown_item(&name))?);
+        self.shop.quotas.show(self.holder.uid, view.len_bytes)?;
         let (id, stamp) = (self.id, self.stamp());
         // What a client was given is outside our erasure, so the journal has it before he has.
         let given = self.shop.storage.run(move |store| {
@@ -142,6 +145,7 @@ impl Dossier {
     pub(super) async fn remove_item(&mut self, name: &ItemName) -> Result<(), Error> {
         let mut draft = self.draft()?.draft.clone();
         let removed = draft.items.remove(name).ok_or_else(|| unknown_item(name))?;
+        self.count_change()?;
         if is_print(&removed) {
             drop_prints(&mut draft);
         }
@@ -162,6 +166,7 @@ impl Dossier {
         if before == reason {
             return Ok(());
         }
+        self.count_change()?;
         if draft.selection.is_some() {
             // It was made, and is explained, by what was missing then.
             drop_prints(&mut draft);
@@ -194,6 +199,7 @@ impl Dossier {
         if draft.decisions.len() >= DECISIONS_MAX {
             return Err(Error::new(Code::TooMany, "too many decisions in one dossier"));
         }
+        self.count_change()?;
         let mut draft = draft.clone();
         draft.decisions.push(Decision {
             step,
@@ -216,6 +222,7 @@ impl Dossier {
                 "the procedure is of another kind of dossier",
             ));
         }
+        self.count_change()?;
         let (draft, dropped) = kept_by(&procedure, old);
         self.store(draft.clone()).await?;
         self.open = Some(Open { draft, procedure });
@@ -224,9 +231,15 @@ impl Dossier {
 
     pub(super) async fn transfer(&mut self, agent: AgentId) -> Result<(), Error> {
         let mut draft = self.draft()?.draft.clone();
+        self.count_change()?;
         draft.agent = agent;
         // Who works at this connection stays who he is: what is captured next is still his work.
         self.save(draft).await
+    }
+
+    /// Counts a change that the client wants.
+    fn count_change(&self) -> Result<(), Error> {
+        self.shop.quotas.change(self.holder.uid)
     }
 
     /// What must not change under a capture is changed before or after it.
@@ -348,6 +361,7 @@ impl Dossier {
             let text = format!("step {} needs a {}", wanted.step, subject.modality().as_str());
             return Err(Error::new(Code::Unsupported, text));
         }
+        self.count_change()?;
         let profile = self.shop.rules.profile(procedure)?;
         let published = Published {
             path: new_path("capture")?,

@@ -10,9 +10,10 @@ use recueil_dossier::{AgentId, DossierId, State};
 use recueil_store::{Entry, Filter};
 use recueil_wire::devices::HostLimits;
 
-use super::Station;
 use super::dossiers::{DRAFTS, Wanted};
+use super::{Station, Working};
 use crate::courier;
+use crate::quotas::too_many;
 use crate::receipts::UNDER_WAY as OUTBOX;
 use crate::storage::all;
 
@@ -83,8 +84,26 @@ impl Station {
     /// Another agent at the same connection does not work in the name of the one before.
     fn open_session(&mut self, caller: &Caller, agent: &AgentId) -> Result<(), Error> {
         self.departed.refuse(caller)?;
-        let before = self.agents.insert(caller.name.clone(), agent.clone());
-        if before.is_some_and(|before| before != *agent) {
+        if !self.agents.contains_key(&caller.name) {
+            let have = self
+                .agents
+                .values()
+                .filter(|working| working.uid == caller.uid)
+                .count();
+            let max = self.shop.quotas.config.sessions;
+            too_many(
+                have,
+                max,
+                "agent sessions",
+                "disconnect programs that are not used",
+            )?;
+        }
+        let working = Working {
+            agent: agent.clone(),
+            uid: caller.uid,
+        };
+        let before = self.agents.insert(caller.name.clone(), working);
+        if before.is_some_and(|before| before.agent != *agent) {
             self.close_desks(|published| published.holder.name == caller.name);
         }
         Ok(())

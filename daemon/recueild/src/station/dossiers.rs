@@ -10,12 +10,9 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::{Station, agent_of};
 use crate::dossier::{self, News, Placing};
+use crate::quotas::too_many;
 use crate::shop::new_path;
 
-/// Dossiers that one user may have in use.
-const DESKS_PER_UID_MAX: usize = 32;
-/// Drafts that one user may have, so that another finds room; a page of the store.
-const DRAFTS_PER_UID_MAX: usize = 200;
 /// States of a draft.
 pub(super) const DRAFTS: &[State] = &[State::Draft, State::ToSign];
 
@@ -55,6 +52,7 @@ impl Station {
         let now = Timestamp::now();
         let number = demande.as_ref().map(DemandeNumber::as_str).unwrap_or_default();
         let method = format!("OpenDossier {} {number}", procedure.reference.id);
+        let drafts_max = self.shop.quotas.config.drafts;
         let (uid, recall) = (caller.uid, token.clone().map(|token| (token, method.clone())));
         let (recalled, drafts) = self
             .shop
@@ -69,17 +67,15 @@ impl Station {
                     states: DRAFTS.to_vec(),
                     ..Filter::default()
                 };
-                let drafts = store.list(&filter, None, DRAFTS_PER_UID_MAX)?.entries.len();
+                let drafts = store.list(&filter, None, drafts_max)?.entries.len();
                 Ok((recalled, drafts))
             })
             .await?;
         if let Some(id) = recalled.and_then(|answer| answer.parse::<DossierId>().ok()) {
             return self.adoptable(caller, id).await;
         }
-        if drafts >= DRAFTS_PER_UID_MAX {
-            let text = "this user has 200 drafts; seal or cancel some";
-            return Err(Error::new(Code::TooMany, text));
-        }
+        too_many(drafts, drafts_max, "drafts", "seal or cancel some")?;
+        self.shop.quotas.open_draft(uid)?;
         let mut random = [0; 10];
         SystemRandom::new()
             .fill(&mut random)
@@ -185,13 +181,8 @@ impl Station {
             .values()
             .filter(|desk| desk.is_open() && desk.published.holder.uid == uid)
             .count();
-        if in_use < DESKS_PER_UID_MAX {
-            return Ok(());
-        }
-        Err(Error::new(
-            Code::TooMany,
-            "this user has 32 dossiers in use; disconnect from some",
-        ))
+        let max = self.shop.quotas.config.dossiers_in_use;
+        too_many(in_use, max, "dossiers in use", "disconnect from some")
     }
 
     /// Destroys the drafts whose time is over. One that cannot be destroyed holds up no other.

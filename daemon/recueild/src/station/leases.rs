@@ -10,6 +10,7 @@ use recueil_wire::devices::{Device, DeviceState, Modality};
 use tokio_util::sync::CancellationToken;
 
 use super::{Running, Station};
+use crate::quotas::too_many;
 use crate::shop::Hold;
 
 impl Station {
@@ -23,6 +24,7 @@ impl Station {
         }
         self.departed.refuse(&caller)?;
         self.sweep_captures().await;
+        self.check_leases(&caller, device)?;
         let now = self.since_start();
         let holder = holder(&caller);
         let taken = match self.leases.acquire(device, holder.clone(), now, None) {
@@ -113,6 +115,16 @@ impl Station {
             let text = "another capture runs on the device or is ending; wait for its end";
             return Err(Error::new(Code::Busy, text));
         }
+        let running = self.captures.values();
+        let have = running.filter(|running| running.holder.uid == holder.uid).count();
+        let max = self.shop.quotas.config.captures;
+        too_many(
+            have,
+            max,
+            "captures that run",
+            "wait for the end of one or cancel it",
+        )?;
+        self.check_leases(&caller, &device)?;
         self.leases
             .acquire(&device, holder.clone(), now, None)
             .map_err(|error| held(&error))?;
@@ -127,6 +139,22 @@ impl Station {
         self.captures.insert(device.clone(), running);
         self.show_device(&device).await;
         Ok(hold)
+    }
+
+    /// Refuses one lease more than a user may have. One that he has already is no new one.
+    fn check_leases(&self, caller: &Caller, device: &str) -> Result<(), Error> {
+        let now = self.since_start();
+        let devices = self.shop.capture.devices.all();
+        let holders = devices
+            .iter()
+            .filter(|other| other.id != device)
+            .filter_map(|other| {
+                let lease = self.leases.lease(&other.id, now)?;
+                Some(lease.holder.uid)
+            });
+        let have = holders.filter(|uid| *uid == caller.uid).count();
+        let max = self.shop.quotas.config.leases;
+        too_many(have, max, "devices", "release one")
     }
 
     /// Ends the leases of captures that are over.

@@ -53,7 +53,7 @@ pub(crate) struct Inputs {
 pub(crate) struct Station {
     shop: Shop,
     settings: Settings,
-    agents: HashMap<String, AgentId>,
+    agents: HashMap<String, Working>,
     desks: HashMap<DossierId, Desk>,
     leases: Leases,
     /// Devices that a capture holds.
@@ -233,14 +233,23 @@ impl Departed {
     }
 }
 
+/// An agent session.
+struct Working {
+    agent: AgentId,
+    uid: u32,
+}
+
 /// The agent who works at a caller, or what to do.
-fn agent_of(agents: &HashMap<String, AgentId>, name: &str) -> Result<AgentId, Error> {
-    agents.get(name).cloned().ok_or_else(|| {
-        Error::new(
-            recueil_bus::Code::NoAgentSession,
-            "call OpenAgentSession first: every dossier records who works",
-        )
-    })
+fn agent_of(agents: &HashMap<String, Working>, name: &str) -> Result<AgentId, Error> {
+    agents
+        .get(name)
+        .map(|working| working.agent.clone())
+        .ok_or_else(|| {
+            Error::new(
+                recueil_bus::Code::NoAgentSession,
+                "call OpenAgentSession first: every dossier records who works",
+            )
+        })
 }
 
 #[cfg(test)]

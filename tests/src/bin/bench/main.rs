@@ -7,6 +7,7 @@ mod calls;
 mod faults;
 mod frames;
 mod host;
+mod hostile;
 mod memory;
 mod preview;
 mod report;
@@ -53,10 +54,12 @@ enum Bench {
     Preview,
     /// Killed clients, wedged and crashed drivers, beside fprintd and pcscd
     Faults,
+    /// An honest client beside ten hostile ones
+    Hostile,
 }
 
 impl Bench {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Start,
         Self::Memory,
         Self::Calls,
@@ -64,6 +67,7 @@ impl Bench {
         Self::Frames,
         Self::Preview,
         Self::Faults,
+        Self::Hostile,
     ];
 
     fn run(self, rig: &mut Rig, report: &mut Report, patience: Duration) -> anyhow::Result<()> {
@@ -75,6 +79,7 @@ impl Bench {
             Self::Frames => frames::run(rig, report),
             Self::Preview => preview::run(rig, report),
             Self::Faults => faults::run(rig, report, patience),
+            Self::Hostile => hostile::run(rig, report),
         }
     }
 }

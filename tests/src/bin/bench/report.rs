@@ -30,7 +30,15 @@ impl Samples {
         self.0.is_empty()
     }
 
-    fn count(&self) -> usize {
+    /// The value that one of a hundred exceeds, as samples of it alone.
+    pub(crate) fn p99(&self) -> Self {
+        let sorted = self.sorted();
+        let at = sorted.len().saturating_sub(1) - sorted.len() / 100;
+        Self(sorted.get(at).copied().into_iter().collect())
+    }
+
+    /// How many.
+    pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
 
