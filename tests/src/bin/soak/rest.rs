@@ -308,3 +308,43 @@ impl fmt::Display for Rests {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holding(counts: &[(&str, &str)]) -> Holding {
+        let counts = counts
+            .iter()
+            .map(|(what, count)| ((*what).to_owned(), (*count).to_owned()));
+        Holding(counts.collect())
+    }
+
+    #[test]
+    fn what_is_more_or_less_or_new_is_named() {
+        let first = holding(&[("files", "2"), ("processes", "3"), ("captures", "0")]);
+        let now = holding(&[("files", "2"), ("processes", "4"), ("drafts", "1")]);
+        assert_eq!(
+            now.differences(&first),
+            [
+                "captures: 0 before, none now",
+                "drafts: none before, 1 now",
+                "processes: 3 before, 4 now"
+            ]
+        );
+        assert_eq!(first.differences(&first), [""; 0]);
+    }
+
+    #[test]
+    fn a_process_that_a_process_of_ours_started_is_seen_with_its_descriptors() -> anyhow::Result<()> {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn()?;
+        let pid = i32::try_from(child.id())?;
+        let seen = processes()?.into_iter().any(|process| process.pid == pid);
+        let descriptors = descriptors(pid);
+        child.kill()?;
+        child.wait()?;
+        assert!(seen);
+        assert!(descriptors >= 3, "{descriptors}");
+        Ok(())
+    }
+}

@@ -31,7 +31,11 @@ pub(crate) struct Town {
 
 impl Town {
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let station = Station::start(Options::default())?;
+        let station = Station::start(Options {
+            // A driver that is killed from outside is not to be taken out of service for it.
+            driver_failures_max: 1000,
+            ..Options::default()
+        })?;
         Ok(Self {
             address: station.address(),
             bus: station.bus_address().to_owned(),

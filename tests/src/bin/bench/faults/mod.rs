@@ -36,6 +36,8 @@ const BACK_S: f64 = 0.1;
 pub(crate) fn run(rig: &mut Rig, report: &mut Report, patience: Duration) -> anyhow::Result<()> {
     let mut station = Station::start(Options {
         cert: false,
+        // Crashes are counted here, and not against the driver.
+        driver_failures_max: 1000,
         ..Options::default()
     })?;
     allow_rivals(&station)?;
