@@ -55,7 +55,7 @@ impl BlobStore {
         let blobs = written.into_iter().map(|(key, hex)| Some((key, from_hex(&hex)?)));
         let blobs: Option<Blobs> = blobs.collect();
         blobs
-            .filter(|blobs| is_allowed(blobs))
+            .filter(is_allowed)
             .ok_or_else(|| damaged(std::io::ErrorKind::InvalidData.into()))
     }
 

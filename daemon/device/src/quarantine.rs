@@ -204,7 +204,7 @@ mod tests {
         store.put(&quarantine("a")).unwrap();
         let path = dir.path().join("quarantine/a.json");
         let whole = std::fs::read(&path).unwrap();
-        for damaged in [&whole[..whole.len() / 2], b"", b"[]", &[0xff; 32 << 10]] {
+        for damaged in [&whole[..whole.len() / 2], b"", b"[]", &vec![0xff; 32 << 10]] {
             std::fs::write(&path, damaged).unwrap();
             let error = store.load("a").unwrap_err();
             assert!(error.chain().contains("quarantine/a.json"), "{}", error.chain());

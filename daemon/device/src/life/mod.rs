@@ -312,9 +312,7 @@ impl Context {
             }
         };
         let seconds = pause.as_millis().div_ceil(1000);
-        failure
-            .text
-            .push_str(&format!("; it is tried again by itself in {seconds} s"));
+        failure.text = format!("{}; it is tried again by itself in {seconds} s", failure.text);
         match self.present() {
             State::Opening(opening) => {
                 State::Faulted(faulted::Faulted::new(opening.offer, failure, now + pause))

@@ -81,7 +81,7 @@ impl Station {
     pub(super) fn lift_quarantine(&self, caller: &Caller, device: String, reply: Reply<()>) {
         let stamp = Stamp {
             at: Timestamp::now(),
-            agent: self.agents.get(&caller.name).cloned(),
+            agent: self.agents.get(&caller.name).map(|working| working.agent.clone()),
             uid: caller.uid,
             answered: None,
         };
