@@ -233,6 +233,8 @@ views! {
         pub seal_key: String,
         /// Days until the seal certificate ends.
         pub seal_certificate_days: Option<i64>,
+        /// Disk space for open drafts: `kept`, `given-up` while the disk is full, `none`.
+        pub reserve: String,
         /// Devices known.
         pub devices: u32,
         /// Open drafts.

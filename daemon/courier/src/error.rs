@@ -29,9 +29,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// A receipt may not be on the disk. The process ends: after a failed fsync nothing is certain until the
+    /// A receipt, or the name of a parcel, may not be on the disk. The process ends: after a failed fsync nothing is certain until the
     /// disk is looked at again.
-    #[error("cannot make a receipt durable")]
+    #[error("cannot make a receipt or a parcel's name durable")]
     Durability(#[source] std::io::Error),
     /// The process is root.
     #[error("recueil-courier refuses to run as root: start it as its own user, recueil-courier")]

@@ -89,33 +89,21 @@ impl Folders {
         Ok(parcels)
     }
 
-    /// Opens a parcel and computes its digest; none if it is gone. Reads the whole file.
-    pub(crate) fn outgoing(&self, id: DossierId) -> std::io::Result<Option<Outgoing>> {
+    /// Opens a parcel and computes its digest; none if it is gone. Reads the whole file. Its name is on the disk when
+    /// this returns: what a power cut took back must not have been sent.
+    ///
+    /// # Errors
+    /// [`Error::File`]; [`Error::Durability`]: the process must end.
+    pub(crate) fn outgoing(&self, id: DossierId) -> Result<Option<Outgoing>, Error> {
+        let unread = |error: std::io::Error| Error::file(Path::new("ready"), error);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = match rustix::fs::openat(&self.ready, format!("{id}.p7m"), flags, Mode::empty()) {
             Ok(fd) => std::fs::File::from(fd),
             Err(Errno::NOENT) => return Ok(None),
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => return Err(unread(errno.into())),
         };
-        let metadata = file.metadata()?;
-        if !metadata.is_file() || metadata.len() == 0 || metadata.len() > PARCEL_MAX_BYTES {
-            return Err(std::io::Error::other(
-                "not a parcel: no file, or too small or large for one",
-            ));
-        }
-        let mut context = Context::new(&SHA256);
-        let (mut part, mut size) = (vec![0; 64 << 10], 0);
-        loop {
-            match (&file).read(&mut part)? {
-                0 => break,
-                read => {
-                    context.update(part.get(..read).unwrap_or_default());
-                    size += u64::try_from(read).unwrap_or(0);
-                }
-            }
-        }
-        let sha256 = hex(context.finish().as_ref());
-        Ok(Some(Outgoing { file, size, sha256 }))
+        rustix::fs::fsync(&self.ready).map_err(|errno| Error::Durability(errno.into()))?;
+        measured(file).map(Some).map_err(unread)
     }
 
     /// What a restarted courier knows of a parcel: how far its receipts came.
@@ -230,6 +218,29 @@ impl Outgoing {
         self.file.read_exact_at(&mut bytes, offset)?;
         Ok(bytes)
     }
+}
+
+/// Reads a parcel whole, for its length and digest.
+fn measured(file: std::fs::File) -> std::io::Result<Outgoing> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() == 0 || metadata.len() > PARCEL_MAX_BYTES {
+        return Err(std::io::Error::other(
+            "not a parcel: no file, or too small or large for one",
+        ));
+    }
+    let mut context = Context::new(&SHA256);
+    let (mut part, mut size) = (vec![0; 64 << 10], 0);
+    loop {
+        match (&file).read(&mut part)? {
+            0 => break,
+            read => {
+                context.update(part.get(..read).unwrap_or_default());
+                size += u64::try_from(read).unwrap_or(0);
+            }
+        }
+    }
+    let sha256 = hex(context.finish().as_ref());
+    Ok(Outgoing { file, size, sha256 })
 }
 
 /// Writes a whole file that has no name of ours yet.

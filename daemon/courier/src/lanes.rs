@@ -34,13 +34,22 @@ pub(crate) enum Trouble {
     Gone,
     /// The parcel cannot be read, or a receipt not written. Tried again.
     Disk(std::io::Error),
-    /// A receipt may not be on the disk.
+    /// A receipt, or a parcel's name, may not be on the disk.
     Fatal(Error),
 }
 
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
         Self::Cert(failure)
+    }
+}
+
+impl Trouble {
+    fn of_disk(error: Error) -> Self {
+        match error {
+            Error::File { source, .. } => Self::Disk(source),
+            fatal => Self::Fatal(fatal),
+        }
     }
 }
 
@@ -76,7 +85,7 @@ async fn send_one(
     events: &mpsc::Sender<Event>,
 ) -> Result<(), Trouble> {
     let outgoing = blocking(folders, move |folders| folders.outgoing(id)).await?;
-    let outgoing = outgoing.map_err(Trouble::Disk)?.ok_or(Trouble::Gone)?;
+    let outgoing = outgoing.map_err(Trouble::of_disk)?.ok_or(Trouble::Gone)?;
     let mut last = Failure::Digest;
     for _turn in 0..TURNS_MAX {
         let Announced {
@@ -185,7 +194,7 @@ async fn ask_one(
     };
     // The receipt is not opened here; CERT says beside it what it is.
     let outgoing = blocking(folders, move |folders| folders.outgoing(id)).await?;
-    let outgoing = outgoing.map_err(Trouble::Disk)?.ok_or(Trouble::Gone)?;
+    let outgoing = outgoing.map_err(Trouble::of_disk)?.ok_or(Trouble::Gone)?;
     let kind = match line.announce(id, outgoing.size, &outgoing.sha256).await?.state {
         Standing::Ingested => ReceiptKind::Ingested,
         Standing::Refused => ReceiptKind::Refused,
@@ -205,10 +214,7 @@ async fn write(
 ) -> Result<(), Trouble> {
     blocking(folders, move |folders| folders.write_receipt(id, kind, &bytes))
         .await?
-        .map_err(|error| match error {
-            Error::File { source, .. } => Trouble::Disk(source),
-            fatal => Trouble::Fatal(fatal),
-        })
+        .map_err(Trouble::of_disk)
 }
 
 /// Longest time that a disk may take.

@@ -133,6 +133,7 @@ pub(crate) fn status(status: &StatusView) -> Value {
         "authority": status.authority,
         "seal-key": status.seal_key,
         "seal-certificate-days": status.seal_certificate_days,
+        "reserve": status.reserve,
         "devices": status.devices,
         "drafts": status.drafts,
         "outbox": status.outbox,

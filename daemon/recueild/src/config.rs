@@ -48,6 +48,8 @@ pub(crate) struct Recueild {
     pub(crate) steal_after_s: u64,
     #[serde(default = "a_season")]
     pub(crate) forget_after_days: u32,
+    #[serde(default = "some_drafts")]
+    pub(crate) reserve_mib: u32,
     pub(crate) capture: capture::Config,
     #[serde(default)]
     pub(crate) quotas: quotas::Config,
@@ -78,6 +80,11 @@ fn quarter_hour() -> u64 {
 
 fn one_minute() -> u64 {
     60
+}
+
+/// A dossier is some megabytes, and its parcel as much again.
+fn some_drafts() -> u32 {
+    64
 }
 
 fn a_season() -> u32 {

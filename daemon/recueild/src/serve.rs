@@ -190,7 +190,9 @@ fn open_store(settings: &crate::config::Recueild, fatal: CancellationToken) -> R
         state_dir: settings.state_dir.clone(),
         ready_dir: settings.ready_dir.clone(),
     };
-    let store = Store::open(&config, key, Timestamp::now()).map_err(|error| failed(&error))?;
+    let mut store = Store::open(&config, key, Timestamp::now()).map_err(|error| failed(&error))?;
+    let reserve = u64::from(settings.reserve_mib) << 20;
+    store.keep_reserve(reserve).map_err(|error| failed(&error))?;
     Storage::start(store, fatal).map_err(|error| failed(&error))
 }
 
@@ -217,13 +219,13 @@ fn storage_key(dir: &Path) -> std::io::Result<StorageKey> {
             file.sync_all()?;
             std::fs::hard_link(&new, &path)?;
             std::fs::remove_file(&new)?;
-            std::fs::File::open(dir)?.sync_all()?;
-            // The folder's own name too: drafts that outlive their key are lost.
-            if let Some(parent) = dir.parent() {
-                std::fs::File::open(parent)?.sync_all()?;
-            }
         }
         Err(error) => return Err(error),
+    }
+    // Also a key that was there: the process that made it may have ended before its name, and its folder's, were on
+    // the disk, and drafts that outlive their key are lost.
+    for folder in [Some(dir), dir.parent()].into_iter().flatten() {
+        std::fs::File::open(folder)?.sync_all()?;
     }
     Ok(StorageKey::new(&key))
 }

@@ -42,10 +42,8 @@ impl Storage {
         step: impl FnOnce(&mut Store) -> Result<T, recueil_store::Error> + Send + 'static,
     ) -> Result<T, Error> {
         let stopping = || {
-            Error::new(
-                Code::Storage,
-                "the station is stopping; what was accepted is kept",
-            )
+            let text = "the station is stopping; what was accepted is kept; try again when it is back";
+            Error::new(Code::Storage, text).with(REASON, "stopping")
         };
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |store| drop(reply.send(step(store))));
@@ -58,7 +56,11 @@ impl Storage {
 
     fn judge(&self, error: &recueil_store::Error) -> Error {
         if error.is_fatal() {
-            tracing::error!(%error, "the disk cannot be relied on; ending, so that the store is read again");
+            let error = chain(error);
+            tracing::error!(
+                error,
+                "the disk cannot be relied on; ending, so that the store is read again"
+            );
             self.fatal.cancel();
         }
         store_error(error)
@@ -106,15 +108,62 @@ fn store_error(error: &recueil_store::Error) -> Error {
                 Code::Storage,
                 format!("{error}; capture the item again, or cancel the dossier and begin anew"),
             )
+            .with(REASON, "item-damaged")
         }
         other => {
-            tracing::error!(error = %other, "the store refuses");
-            Error::new(
-                Code::Storage,
-                "the disk refuses; what was accepted before is kept; look at free space",
-            )
+            tracing::error!(error = chain(other), "the store refuses");
+            let (reason, text) = reason(other);
+            Error::new(Code::Storage, text).with(REASON, reason)
         }
     }
+}
+
+/// The key of a storage failure's details.
+const REASON: &str = "reason";
+
+/// What is wrong with the disk, in a word for programs and in words for people.
+fn reason(error: &recueil_store::Error) -> (&'static str, &'static str) {
+    use recueil_store::Error as Store;
+    use rustix::io::Errno;
+    if matches!(error, Store::Full) {
+        let text = "the disk is full; what was accepted before is kept; free some space, then try again: drafts that \
+                    are open are finished first";
+        return ("disk-full", text);
+    }
+    let errno = match error {
+        Store::Io { source, .. } => Errno::from_io_error(source),
+        _ => None,
+    };
+    match errno {
+        Some(Errno::ROFS) => (
+            "disk-read-only",
+            "the disk has become read-only; what was accepted before is kept; the administrator must look at the disk",
+        ),
+        Some(Errno::MFILE | Errno::NFILE) => (
+            "too-many-files",
+            "the service has too many files open; what was accepted before is kept; try again in a moment",
+        ),
+        _ if error.is_fatal() || errno == Some(Errno::IO) => (
+            "disk-fails",
+            "the disk fails; what was accepted before is kept; try again when the station is back, and have the \
+             administrator look at the disk",
+        ),
+        _ => (
+            "refused",
+            "the disk refuses; what was accepted before is kept; have the administrator look at the service's log",
+        ),
+    }
+}
+
+/// The error and its causes on one line.
+fn chain(error: &recueil_store::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 #[cfg(test)]
@@ -209,6 +258,30 @@ mod tests {
             assert_eq!(disk.fails(error).await.code, code);
         }
         assert!(!disk.fatal.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_the_disk_has_a_name() {
+        let disk = Disk::new();
+        let io = |errno: rustix::io::Errno| recueil_store::Error::Io {
+            what: "a test",
+            source: errno.into(),
+        };
+        for (error, reason) in [
+            (recueil_store::Error::Full, "disk-full"),
+            (io(rustix::io::Errno::ROFS), "disk-read-only"),
+            (io(rustix::io::Errno::MFILE), "too-many-files"),
+            (io(rustix::io::Errno::IO), "disk-fails"),
+            (io(rustix::io::Errno::PERM), "refused"),
+        ] {
+            assert_eq!(disk.fails(error).await.details["reason"], reason);
+        }
+        assert!(!disk.fatal.is_cancelled());
+        let lost = recueil_store::Error::Durability {
+            what: "a test",
+            source: "no".into(),
+        };
+        assert_eq!(disk.fails(lost).await.details["reason"], "disk-fails");
     }
 
     #[tokio::test]

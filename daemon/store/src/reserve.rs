@@ -17,6 +17,17 @@ pub enum Reserve {
     GivenUp,
 }
 
+impl Reserve {
+    /// The name on the bus.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Kept => "kept",
+            Self::GivenUp => "given-up",
+        }
+    }
+}
+
 impl Store {
     /// Sets so many bytes aside; takes what was set aside before for as much. 0: nothing is set aside any more.
     /// Where there is no room the store goes on without, as [`Self::reserve`] tells, until [`Self::renew_reserve`]

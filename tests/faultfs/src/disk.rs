@@ -145,10 +145,19 @@ impl Shared {
 
     /// Waits until the plan has met its call; none if that takes too long.
     pub(crate) fn met(&self, patience: Duration) -> Option<Call> {
-        let waited = self
-            .changed
-            .wait_timeout_while(self.lock(), patience, |disk| disk.met().is_none());
+        let waited = self.changed.wait_timeout_while(self.lock(), patience, |disk| {
+            disk.plan.is_some() && disk.met().is_none()
+        });
         waited.unwrap_or_else(PoisonError::into_inner).0.met()
+    }
+
+    /// Forgets the plan; gives the call that it met.
+    pub(crate) fn disarm(&self) -> Option<Call> {
+        let mut disk = self.lock();
+        let met = disk.met();
+        disk.plan = None;
+        self.changed.notify_all();
+        met
     }
 
     pub(crate) fn go_on(&self) {
@@ -158,8 +167,8 @@ impl Shared {
 }
 
 impl Disk {
-    pub(crate) fn arm(&mut self, plan: Option<Plan>) {
-        self.plan = plan;
+    pub(crate) fn arm(&mut self, plan: Plan) {
+        self.plan = Some(plan);
     }
 
     pub(crate) fn met(&self) -> Option<Call> {

@@ -86,6 +86,12 @@ impl FaultFs {
         })
     }
 
+    /// Waits as [`Self::met`] does, on a thread that need not borrow the mount.
+    pub fn meeting(&self) -> impl FnOnce(Duration) -> Option<Call> + Send + 'static {
+        let shared = self.shared.clone();
+        move |patience| shared.met(patience)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -93,18 +99,15 @@ impl FaultFs {
 
     /// Disturbs a call to come; counting begins now. A plan before is forgotten.
     pub fn arm(&self, plan: Plan) {
-        self.shared.lock().arm(Some(plan));
+        self.shared.lock().arm(plan);
     }
 
     /// Disturbs nothing any more; gives the call that was disturbed.
     pub fn disarm(&self) -> Option<Call> {
-        let mut disk = self.shared.lock();
-        let met = disk.met();
-        disk.arm(None);
-        met
+        self.shared.disarm()
     }
 
-    /// Waits until the plan has met its call; none if that takes longer.
+    /// Waits until the plan has met its call; none if that takes longer, or if it is given up.
     pub fn met(&self, patience: Duration) -> Option<Call> {
         self.shared.met(patience)
     }

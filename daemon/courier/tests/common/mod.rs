@@ -1,6 +1,9 @@
 //! A CERT, a courier and a `recueild` in one process, in a folder of their own.
 
 #![allow(dead_code, reason = "each test program uses its part of this")]
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+
+pub(crate) mod disk;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, chown};

@@ -45,6 +45,7 @@ fn page(status: &StatusView) -> Page {
         ("authority", Some(status.authority.as_str().into())),
         ("seal key", Some(status.seal_key.as_str().into())),
         ("seal certificate", certificate),
+        ("disk reserve", Some(good(&status.reserve, "kept"))),
         ("drafts", Some(status.drafts.to_string().into())),
         ("outbox", Some(status.outbox.to_string().into())),
     ])

@@ -203,10 +203,11 @@ impl Station {
             };
             cert.clone_into(&mut view.cert);
             let counts = storage
-                .run(|store| Ok((count(store, DRAFTS)?, count(store, OUTBOX)?)))
+                .run(|store| Ok((count(store, DRAFTS)?, count(store, OUTBOX)?, store.reserve()?)))
                 .await;
-            drop(reply.send(counts.map(|(drafts, outbox)| {
+            drop(reply.send(counts.map(|(drafts, outbox, reserve)| {
                 (view.drafts, view.outbox) = (drafts, outbox);
+                reserve.as_str().clone_into(&mut view.reserve);
                 view
             })));
         });

@@ -150,6 +150,8 @@ impl Station {
         self.sweep_captures().await;
         self.expire().await;
         self.forget_ended().await;
+        // What fails is logged there, and tried again.
+        let _failed = self.shop.storage.run(recueil_store::Store::renew_reserve).await;
     }
 
     async fn serve(&mut self, internal: Internal) {
