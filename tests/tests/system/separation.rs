@@ -121,7 +121,7 @@ fn by_the_processes_only_the_courier_has_a_network_and_it_has_nothing_else() -> 
                     "{name} holds a socket of the network: {target}"
                 );
             }
-            assert!(may_hold(name, &target), "{name} holds {target}");
+            assert!(may_hold(name, *pid, &target), "{name} holds {target}");
         }
     }
     let mut users: Vec<_> = users.into_values().collect();
@@ -142,9 +142,13 @@ fn by_the_processes_only_the_courier_has_a_network_and_it_has_nothing_else() -> 
 }
 
 /// What a process may have open, besides what has no name.
-fn may_hold(name: &str, target: &str) -> bool {
+fn may_hold(name: &str, pid: u32, target: &str) -> bool {
     let nameless = ["socket:", "pipe:", "anon_inode:", "/dev/null"];
     if nameless.iter().any(|kind| target.starts_with(kind)) {
+        return true;
+    }
+    // A host counts its own threads.
+    if name.starts_with("host ") && target == format!("/proc/{pid}/status") {
         return true;
     }
     let paths: &[&str] = match name {
