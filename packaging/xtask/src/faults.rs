@@ -10,8 +10,11 @@ const LINE: &[&str] = &["cuts", "dead_line", "line", "patience"];
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let Some((what, rest)) = arguments.split_first() else {
-        bail!("of what? `line [--all]`");
+        bail!("of what? `line [--all]`, `disk [--seed N] [--all]`");
     };
+    if what == "disk" {
+        return crate::disk::run(rest);
+    }
     let all = match rest {
         [] => false,
         [all] if all == "--all" => true,

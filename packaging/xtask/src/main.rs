@@ -3,6 +3,7 @@
 mod bench;
 mod deb;
 mod demo;
+mod disk;
 mod faults;
 mod packages;
 mod run;
@@ -47,7 +48,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "faults",
-        what: "faults of the line to CERT, of which CI tries a part: line [--all]",
+        what: "faults of which CI tries a part: line [--all], disk [--seed N] [--all]",
         run: faults::run,
     },
     Verb {
