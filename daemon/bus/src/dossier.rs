@@ -18,7 +18,7 @@ use zbus::{OwnedFd, OwnedObjectPath, OwnedVariant};
 use crate::callers::sender;
 use crate::gate::{Action, Gate};
 use crate::service::ask;
-use crate::station::{DEVICE_MAX_BYTES, ID_MAX_BYTES, flag, object_path, only, option, parse, short};
+use crate::station::{DEVICE_MAX_BYTES, ID_MAX_BYTES, flag, object_path, only, option, parse, short, token};
 use crate::{
     Caller, Code, DestructionView, DossierCommand, DossierView, Error, Field, ItemView, MissingView,
     ReceiptView, RecepisseView, StepView,
@@ -44,6 +44,53 @@ pub(crate) fn own(holder: &Caller, header: &Header<'_>) -> Result<(), Error> {
         Code::NotOwner,
         "this is somebody else's; a dossier of the same user can be adopted by its id",
     ))
+}
+
+/// What `StartCapture` is asked for.
+#[derive(Debug)]
+pub(crate) struct StartWanted {
+    pub(crate) step: String,
+    pub(crate) device: String,
+    pub(crate) document: Option<String>,
+    pub(crate) auto_retry: bool,
+    pub(crate) token: Option<String>,
+}
+
+impl StartWanted {
+    pub(crate) fn parse(
+        step: &str,
+        device: &str,
+        options: &HashMap<String, OwnedVariant>,
+    ) -> Result<Self, Error> {
+        only(options, &["document", "auto-retry", "token"])?;
+        Ok(Self {
+            step: short("step", step, ID_MAX_BYTES)?,
+            device: short("device", device, DEVICE_MAX_BYTES)?,
+            document: option(options, "document")?,
+            auto_retry: flag(options, "auto-retry")?,
+            token: token(options)?,
+        })
+    }
+}
+
+/// A finger by its code, and why it will not come; none takes the declaration back.
+pub(crate) fn missing_finger(
+    position: u8,
+    reason: &str,
+) -> Result<(FingerPosition, Option<MissingReason>), Error> {
+    let invalid = |text: &str| Error::new(Code::InvalidArgument, text);
+    let position = FingerPosition::try_from(position).map_err(invalid)?;
+    if position.is_slap() {
+        return Err(invalid("one finger is declared, not a hand"));
+    }
+    let reason = match reason {
+        "" => None,
+        "amputated" => Some(MissingReason::Amputated),
+        "bandaged" => Some(MissingReason::Bandaged),
+        "temporary" => Some(MissingReason::Temporary),
+        _ => return Err(invalid("reasons are amputated, bandaged and temporary")),
+    };
+    Ok((position, reason))
 }
 
 impl Dossier {
@@ -161,12 +208,13 @@ impl Dossier {
         options: HashMap<String, OwnedVariant>,
     ) -> Result<OwnedObjectPath, Error> {
         own(&self.holder, &header)?;
-        only(&options, &["document", "auto-retry", "token"])?;
-        let document = option(&options, "document")?;
-        let token = option(&options, "token")?;
-        let auto_retry = flag(&options, "auto-retry")?;
-        let step = short("step", step, ID_MAX_BYTES)?;
-        let device = short("device", device, DEVICE_MAX_BYTES)?;
+        let StartWanted {
+            step,
+            device,
+            document,
+            auto_retry,
+            token,
+        } = StartWanted::parse(step, device, &options)?;
         let caller = self
             .gate
             .allow(&header, Action::Collect, &[("device", &device), ("step", &step)])
@@ -196,10 +244,13 @@ impl Dossier {
     ) -> Result<OwnedObjectPath, Error> {
         own(&self.holder, &header)?;
         only(&options, &["auto-retry", "token"])?;
-        let token = option(&options, "token")?;
         let replace = Some(parse(name)?);
-        let auto_retry = flag(&options, "auto-retry")?;
-        let device = short("device", device, DEVICE_MAX_BYTES)?;
+        let StartWanted {
+            device,
+            auto_retry,
+            token,
+            ..
+        } = StartWanted::parse("", device, &options)?;
         let caller = self
             .gate
             .allow(&header, Action::Collect, &[("device", &device)])
@@ -228,18 +279,7 @@ impl Dossier {
         reason: &str,
     ) -> Result<(), Error> {
         own(&self.holder, &header)?;
-        let invalid = |text: &str| Error::new(Code::InvalidArgument, text);
-        let position = FingerPosition::try_from(position).map_err(invalid)?;
-        if position.is_slap() {
-            return Err(invalid("one finger is declared, not a hand"));
-        }
-        let reason = match reason {
-            "" => None,
-            "amputated" => Some(MissingReason::Amputated),
-            "bandaged" => Some(MissingReason::Bandaged),
-            "temporary" => Some(MissingReason::Temporary),
-            _ => return Err(invalid("reasons are amputated, bandaged and temporary")),
-        };
+        let (position, reason) = missing_finger(position, reason)?;
         ask(&self.commands, |reply| DossierCommand::DeclareMissingFinger {
             position,
             reason,
@@ -369,5 +409,27 @@ impl Dossier {
     #[zbus(property(emits_changed_signal = "false"))]
     fn view(&self, #[zbus(header)] header: Option<Header<'_>>) -> Result<DossierView, Error> {
         self.read(header.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zbus::Variant;
+
+    use super::*;
+
+    #[test]
+    fn a_captures_token_is_as_narrow_as_a_dossiers() {
+        let with = |token: &str| {
+            let options = HashMap::from([("token".to_owned(), Variant::from(token).try_into().unwrap())]);
+            StartWanted::parse("photo", "virtual-flatbed-SN0003", &options)
+        };
+        assert_eq!(
+            with("guichet-3/17").unwrap().token.as_deref(),
+            Some("guichet-3/17")
+        );
+        for bad in ["", "a b", "é", &"x".repeat(65)] {
+            assert_eq!(with(bad).unwrap_err().code, Code::InvalidArgument, "{bad:?}");
+        }
     }
 }

@@ -14,6 +14,8 @@ mod device;
 mod door;
 mod dossier;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod service;
 mod station;

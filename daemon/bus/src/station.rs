@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use recueil_dossier::State;
+use recueil_dossier::{DemandeNumber, State};
 use tokio::sync::mpsc;
 use zbus::interface;
 use zbus::message::Header;
@@ -80,7 +80,7 @@ pub(crate) const ID_MAX_BYTES: usize = 128;
 pub(crate) const DEVICE_MAX_BYTES: usize = 128;
 
 /// A client token, if there is one.
-fn token(options: &HashMap<String, OwnedVariant>) -> Result<Option<String>, Error> {
+pub(crate) fn token(options: &HashMap<String, OwnedVariant>) -> Result<Option<String>, Error> {
     let token = option(options, "token")?;
     let is_one =
         |token: &String| (1..=64).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
@@ -102,6 +102,67 @@ pub(crate) fn object_path(path: String) -> Result<OwnedObjectPath, Error> {
     ObjectPath::try_from(path)
         .map(OwnedObjectPath::from)
         .map_err(|_invalid| Error::new(Code::InvalidArgument, "an object path could not be made"))
+}
+
+/// What `OpenDossier` is asked for.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) action: Action,
+    pub(crate) procedure: String,
+    pub(crate) demande: Option<DemandeNumber>,
+    pub(crate) token: Option<String>,
+}
+
+impl Wanted {
+    pub(crate) fn parse(
+        kind: &str,
+        procedure: &str,
+        options: &HashMap<String, OwnedVariant>,
+    ) -> Result<Self, Error> {
+        only(options, &["demande", "token"])?;
+        let action = match kind {
+            "deposit" => Action::Collect,
+            "hand-over" => Action::HandOver,
+            _ => {
+                return Err(Error::new(
+                    Code::InvalidArgument,
+                    "kinds are deposit and hand-over",
+                ));
+            }
+        };
+        let demande = option(options, "demande")?.map(|text| parse(&text)).transpose()?;
+        if (action == Action::HandOver) != demande.is_some() {
+            let text = "a hand-over needs the option `demande`, and nothing else takes it";
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
+        Ok(Self {
+            action,
+            procedure: short("procedure", procedure, ID_MAX_BYTES)?,
+            demande,
+            token: token(options)?,
+        })
+    }
+}
+
+/// What `ListDossiers` is asked for; the cursor is read by whoever gave it.
+pub(crate) fn wanted_state(
+    filter: &HashMap<String, OwnedVariant>,
+    cursor: &str,
+    limit: u32,
+) -> Result<Option<State>, Error> {
+    only(filter, &["state"])?;
+    let state = option(filter, "state")?
+        .map(|name| {
+            State::parse(&name).ok_or_else(|| Error::new(Code::InvalidArgument, "there is no such state"))
+        })
+        .transpose()?;
+    if !(1..=200).contains(&limit) || cursor.len() > 64 {
+        return Err(Error::new(
+            Code::InvalidArgument,
+            "limit is 1 to 200, cursor what was given",
+        ));
+    }
+    Ok(state)
 }
 
 /// The station: agent sessions, dossiers, lists, status.
@@ -144,26 +205,12 @@ impl Station {
         procedure: &str,
         options: HashMap<String, OwnedVariant>,
     ) -> Result<(OwnedObjectPath, String), Error> {
-        only(&options, &["demande", "token"])?;
-        let action = match kind {
-            "deposit" => Action::Collect,
-            "hand-over" => Action::HandOver,
-            _ => {
-                return Err(Error::new(
-                    Code::InvalidArgument,
-                    "kinds are deposit and hand-over",
-                ));
-            }
-        };
-        let demande = option(&options, "demande")?
-            .map(|text| parse(&text))
-            .transpose()?;
-        if (action == Action::HandOver) != demande.is_some() {
-            let text = "a hand-over needs the option `demande`, and nothing else takes it";
-            return Err(Error::new(Code::InvalidArgument, text));
-        }
-        let token = token(&options)?;
-        let procedure = short("procedure", procedure, ID_MAX_BYTES)?;
+        let Wanted {
+            action,
+            procedure,
+            demande,
+            token,
+        } = Wanted::parse(kind, procedure, &options)?;
         let details = [("kind", kind), ("procedure", procedure.as_str())];
         let caller = self.gate.allow(&header, action, &details).await?;
         let (path, id) = ask(&self.commands, |reply| StationCommand::OpenDossier {
@@ -211,18 +258,7 @@ impl Station {
         cursor: &str,
         limit: u32,
     ) -> Result<(Vec<DossierSummary>, String), Error> {
-        only(&filter, &["state"])?;
-        let state = option(&filter, "state")?
-            .map(|name| {
-                State::parse(&name).ok_or_else(|| Error::new(Code::InvalidArgument, "there is no such state"))
-            })
-            .transpose()?;
-        if !(1..=200).contains(&limit) || cursor.len() > 64 {
-            return Err(Error::new(
-                Code::InvalidArgument,
-                "limit is 1 to 200, cursor what was given",
-            ));
-        }
+        let state = wanted_state(&filter, cursor, limit)?;
         let caller = self.gate.allow(&header, Action::Collect, &[]).await?;
         let cursor = cursor.to_owned();
         ask(&self.commands, |reply| StationCommand::ListDossiers {

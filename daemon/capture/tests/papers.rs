@@ -96,6 +96,25 @@ fn a_side_with_nothing_on_it_is_refused() {
 }
 
 #[test]
+fn a_resolution_that_no_file_can_say_is_refused_before_the_page_is_accepted() {
+    let mut scan = scanned(1, None, 150, Format::Gray8);
+    for (ppi_milli, accepted) in [(65_535_000, true), (65_536_000, false), (u32::MAX, false)] {
+        (scan.info.ppi_x_milli, scan.info.ppi_y_milli) = (ppi_milli, ppi_milli);
+        match document::page(&scan, &profile().page) {
+            Ok(page) => assert!(accepted && document::encode(&page).is_ok(), "{ppi_milli}"),
+            Err(refusal) => {
+                let reason = if accepted {
+                    Guidance::BlankPage
+                } else {
+                    Guidance::DeviceUnsuitable
+                };
+                assert_eq!(refusal.guidance, [reason], "{ppi_milli}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_single_line_on_a_page_is_kept() {
     let mut scan = frame(page::scan_nothing(3, &glass(300, Glass::A4, Format::Gray8)), 300);
     // Forty strokes of 2 by 0.3 mm: one short line of print.

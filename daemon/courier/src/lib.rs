@@ -23,6 +23,8 @@ mod courier;
 mod desk;
 mod error;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod harden;
 mod lanes;
 mod lookups;

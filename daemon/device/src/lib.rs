@@ -19,6 +19,8 @@ mod client;
 pub mod config;
 mod durable;
 mod failure;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod harden;
 mod host;
 mod hub;

@@ -23,6 +23,8 @@ mod control;
 mod device;
 mod ffi;
 mod frames;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hardening;
 mod identity;
 mod layout;

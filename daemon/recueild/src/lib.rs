@@ -13,6 +13,8 @@ mod config;
 mod courier;
 mod devices;
 mod dossier;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 mod link;
 mod quotas;

@@ -48,6 +48,8 @@ mod certificate;
 mod container;
 mod envelope;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 mod manifest;
 mod open;

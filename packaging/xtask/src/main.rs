@@ -5,6 +5,7 @@ mod deb;
 mod demo;
 mod disk;
 mod faults;
+mod fuzz;
 mod packages;
 mod run;
 mod soak;
@@ -55,6 +56,11 @@ const VERBS: &[Verb] = &[
         name: "soak",
         what: "a station at work under faults [--minutes N] [--seed S]",
         run: soak::run,
+    },
+    Verb {
+        name: "fuzz",
+        what: "libFuzzer on each parser of outside bytes, or on one [TARGET] [--seconds N]",
+        run: fuzz::run,
     },
 ];
 

@@ -102,6 +102,11 @@ async fn converse(mut stream: UnixStream, desk: &Arc<Desk>) -> std::io::Result<(
     write.write_all(answer.as_bytes()).await
 }
 
+/// Whether a line is an order.
+pub(crate) fn is_order(line: &[u8]) -> bool {
+    serde_json::from_slice::<Order>(line).is_ok()
+}
+
 /// Does what one line says.
 pub(crate) async fn obey(desk: &Arc<Desk>, line: &[u8]) -> String {
     let order = match serde_json::from_slice::<Order>(line) {

@@ -78,6 +78,14 @@ impl<'a> Envelope<'a> {
         })
     }
 
+    /// Point, id and wrapped key of each recipient; nonce, ciphertext, mac.
+    #[expect(clippy::type_complexity, reason = "read in one place")]
+    pub(crate) fn parts(&self) -> (Vec<[&'a [u8]; 3]>, [u8; NONCE_BYTES], &'a [u8], &'a [u8]) {
+        let recipient = |of: &Recipient<'a>| [of.point, of.id, of.wrapped];
+        let recipients = self.recipients.iter().map(recipient).collect();
+        (recipients, self.nonce, self.ciphertext, self.mac)
+    }
+
     /// Whether the envelope is for these certificates, each once, and for nobody else.
     pub(crate) fn is_for(&self, certificates: &[&Certificate]) -> bool {
         self.recipients.len() == certificates.len()

@@ -26,6 +26,8 @@ mod desk;
 mod disk;
 mod envelope;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hex;
 mod http;
 mod judge;

@@ -34,6 +34,26 @@ struct Connection {
     driver: JoinHandle<()>,
 }
 
+impl Connection {
+    /// Speaks HTTP/1.1 over a stream that is up.
+    async fn over(
+        stream: impl hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+    ) -> Result<Self, Failure> {
+        let (sender, driver) = http1::Builder::new()
+            .max_headers(64)
+            .max_buf_size(64 << 10)
+            .handshake(stream)
+            .await
+            .map_err(|error| Failure::from_connection(&error))?;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = driver.await {
+                tracing::debug!(%error, "a connection to CERT ended");
+            }
+        });
+        Ok(Self { sender, driver })
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         self.driver.abort();
@@ -202,6 +222,17 @@ impl Line {
         }
     }
 
+    /// A line that is up already, over this stream.
+    pub(crate) async fn over(
+        endpoint: Endpoint,
+        stream: impl hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            endpoint,
+            connection: Some(Connection::over(stream).await?),
+        })
+    }
+
     /// Asks once. An answer that is not expected is a [`Failure`]; after one of the connection the next
     /// question connects anew.
     pub(super) async fn ask(&mut self, ask: Ask, expect: Expect) -> Result<Answer, Failure> {
@@ -325,18 +356,7 @@ impl Line {
                 ));
             }
         };
-        let (sender, driver) = http1::Builder::new()
-            .max_headers(64)
-            .max_buf_size(64 << 10)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| Failure::from_connection(&error))?;
-        let driver = tokio::spawn(async move {
-            if let Err(error) = driver.await {
-                tracing::debug!(%error, "a connection to CERT ended");
-            }
-        });
-        Ok(Connection { sender, driver })
+        Connection::over(TokioIo::new(stream)).await
     }
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use failure::Failure;
 pub(crate) use line::Line;
 use line::{Ask, Expect};
-pub(crate) use tls::Endpoint;
+pub(crate) use tls::{Endpoint, address};
 
 /// Longest wait that CERT offers for a receipt, seconds.
 pub(crate) const WAIT_MAX_S: u64 = 30;

@@ -74,6 +74,28 @@ impl Endpoint {
         self.clocks.trouble()
     }
 
+    /// Of nobody: what is never connected needs no keys.
+    pub(crate) fn of_nobody() -> Option<Self> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .ok()?
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        Some(Self {
+            host: "cert.invalid".to_owned(),
+            port: 443,
+            name: ServerName::try_from("cert.invalid").ok()?,
+            tls: Arc::new(tls),
+            limits: Limits {
+                connect: Duration::from_secs(10),
+                answer: Duration::from_secs(30),
+                part: Duration::from_secs(120),
+            },
+            clocks: Arc::default(),
+        })
+    }
+
     /// For the `Host` header (RFC 9110 §7.2).
     pub(super) fn authority(&self) -> String {
         let host = match self.host.parse::<std::net::Ipv6Addr>() {
@@ -92,7 +114,7 @@ const URL: Error = Error::ConfigValue {
     rule: "https://HOST or https://HOST:PORT is needed",
 };
 
-fn address(url: &str) -> Result<(String, u16), Error> {
+pub(crate) fn address(url: &str) -> Result<(String, u16), Error> {
     let uri: hyper::Uri = url.parse().map_err(|_not_one| URL)?;
     let plain = uri.scheme_str() == Some("https")
         && matches!(uri.path(), "" | "/")

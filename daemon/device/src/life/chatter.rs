@@ -13,7 +13,7 @@ const MESSAGES_PER_SECOND_MAX: u32 = 500;
 const LINES_PER_SECOND_MAX: u32 = 100;
 /// Lines of one capture: few enough that no picture leaves through the log.
 const LINES_PER_CAPTURE_MAX: u32 = 20;
-const LINE_CHARS_MAX: usize = 200;
+pub(crate) const LINE_CHARS_MAX: usize = 200;
 /// Broken rules that are written down in one capture, and how much of each.
 const COMPLAINTS_MAX: u32 = 8;
 const RULE_CHARS_MAX: usize = 120;

@@ -48,6 +48,9 @@ use crate::failure::failure;
 use crate::quarantine::{Quarantine, QuarantineStore};
 use crate::virtual_bus::Offer;
 
+pub(crate) use chatter::LINE_CHARS_MAX;
+pub(crate) use start::{checked, tamed};
+
 /// Calls that may wait at one device. `recueild` has one session on it, so more is a mistake.
 const COMMANDS_MAX: usize = 16;
 

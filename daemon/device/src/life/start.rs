@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use recueil_wire::devices::{Capabilities, Failure, FailureCode, Identity};
+use recueil_wire::devices::{Capabilities, Failure, FailureCode, Identity, Modality};
 use recueil_wire::host::{Blob, Bus, Confinement, FromHost, Load, Sandbox, Step, ToHost};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -102,7 +102,7 @@ pub(super) async fn start(
             }) => {
                 return Ok(Box::new(Started {
                     identity: tamed(&identity),
-                    capabilities: checked(capabilities, &plugin)?,
+                    capabilities: checked(capabilities, &plugin.manifest.modalities)?,
                     confinement,
                     host,
                     chatter,
@@ -262,7 +262,7 @@ fn load(settings: &Settings, plugin: &Admitted, offer: &Offer, blobs: Vec<Blob>)
 }
 
 /// Identity as the contract limits it: printable, at most 63 characters each, 31 for the firmware.
-fn tamed(identity: &Identity) -> Identity {
+pub(crate) fn tamed(identity: &Identity) -> Identity {
     Identity {
         vendor: printable(&identity.vendor, 63),
         model: printable(&identity.model, 63),
@@ -271,7 +271,8 @@ fn tamed(identity: &Identity) -> Identity {
     }
 }
 
-fn checked(mut capabilities: Capabilities, plugin: &Admitted) -> Result<Capabilities, Failure> {
+/// Capabilities that the manifest and the contract allow.
+pub(crate) fn checked(mut capabilities: Capabilities, allowed: &[Modality]) -> Result<Capabilities, Failure> {
     let Capabilities {
         modalities,
         formats,
@@ -281,9 +282,7 @@ fn checked(mut capabilities: Capabilities, plugin: &Admitted) -> Result<Capabili
     } = &mut capabilities;
     modalities.sort_unstable();
     modalities.dedup();
-    let declared = modalities
-        .iter()
-        .all(|modality| plugin.manifest.modalities.contains(modality));
+    let declared = modalities.iter().all(|modality| allowed.contains(modality));
     let sides = [*width_max, *height_max]
         .iter()
         .all(|side| (1..=SIDE_MAX_PX).contains(side));

@@ -12,3 +12,4 @@ pub(crate) mod meta;
 pub(crate) mod plugin;
 pub(crate) mod process;
 mod sized;
+pub(crate) mod stranger;

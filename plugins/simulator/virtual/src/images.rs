@@ -27,7 +27,7 @@ pub struct Images {
 /// `images.toml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Index {
+pub(crate) struct Index {
     /// The name of one of `portraits`.
     default_portrait: String,
     /// Files by name.
@@ -146,7 +146,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 /// Netpbm's binary grey format without comments: `P5`, width, height, 255, one white space, pixels.
-fn pgm(file: &[u8]) -> Option<Print> {
+pub(crate) fn pgm(file: &[u8]) -> Option<Print> {
     let mut words = [0; 3];
     let mut rest = file.strip_prefix(b"P5")?;
     for word in &mut words {

@@ -23,6 +23,8 @@ mod capture;
 pub mod compose;
 pub mod control;
 pub mod device;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod images;
 mod line;
 pub mod models;
