@@ -246,6 +246,7 @@ fn wire() -> Result {
     let list = devices::Answer::Devices {
         devices: vec![device.clone()],
         plugins: vec![plugin],
+        limits: devices::HostLimits::Rlimits,
     };
     let reply = |answer| devices::FromHostd::Reply { id: 3, answer };
     json("wire-devices", "list", &reply(Ok(list)))?;
@@ -359,6 +360,7 @@ fn wire() -> Result {
         total: 10,
         stage: courier::Stage::Sending,
         failures: 1,
+        trouble: None,
     };
     let line = courier::Answer::Line {
         reachable: Some(false),
