@@ -54,7 +54,7 @@ fn serve(listener: &OwnedFd, stopped: &OwnedFd, users: Users, program: &Path) {
             PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(stopped.as_fd(), PollFlags::empty()),
         ];
-        if poll(&mut fds, None).is_err() || !fds[1].revents().is_empty() {
+        if rustix::io::retry_on_intr(|| poll(&mut fds, None)).is_err() || !fds[1].revents().is_empty() {
             break;
         }
         let Ok(connection) = rustix::net::accept_with(listener, SocketFlags::CLOEXEC) else {

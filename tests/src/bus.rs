@@ -38,11 +38,18 @@ pub(crate) fn start(folders: &Folders, users: &Users, log: &Path) -> anyhow::Res
     <allow receive_type="signal"/>
     <allow send_destination="org.freedesktop.DBus"/>
   </policy>
+  <policy user="{own}">
+    <allow own="org.freedesktop.login1"/>
+  </policy>
+  <policy context="default">
+    <allow send_destination="org.freedesktop.login1"/>
+  </policy>
   <include ignore_missing="yes">/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf</include>
   <include>{policy}</include>
 </busconfig>
 "#,
         policy = folders.path("policy.conf").display(),
+        own = rustix::process::geteuid().as_raw(),
     );
     let path = folders.path("bus.conf");
     std::fs::write(&path, config)?;

@@ -241,7 +241,7 @@ impl Client {
         waited.context("the dossier does not change")?
     }
 
-    /// Reads news until a device is as wanted; gives it as it then is.
+    /// Reads news until a device is there and as wanted; gives it as it then is.
     pub async fn until_device(
         &mut self,
         id: &str,
@@ -249,7 +249,7 @@ impl Client {
     ) -> anyhow::Result<DeviceView> {
         let mut last = self.look(id).await?;
         let wait = async {
-            while !wanted(&last) {
+            while !last.as_ref().is_some_and(&wanted) {
                 match self.watch.next().await {
                     Some(News::Device) => last = self.look(id).await?,
                     Some(_) => {}
@@ -259,15 +259,14 @@ impl Client {
             Ok(())
         };
         let waited = tokio::time::timeout(WAIT_MAX, wait).await;
-        waited.with_context(|| format!("the device is {last:?}"))??;
-        Ok(last)
+        waited.with_context(|| format!("the device {id} is {last:?}"))??;
+        last.context("it was just seen")
     }
 
-    /// A device as it is now; never what a proxy remembers.
-    async fn look(&self, id: &str) -> anyhow::Result<DeviceView> {
+    /// A device as it is now, if it is known; never what a proxy remembers.
+    async fn look(&self, id: &str) -> anyhow::Result<Option<DeviceView>> {
         let devices = recueil_bus::devices(&self.connection).await?;
-        let found = devices.into_iter().find(|device| device.id == id);
-        found.with_context(|| format!("there is no device {id}"))
+        Ok(devices.into_iter().find(|device| device.id == id))
     }
 
     /// Leaves the bus, as a program that ends.

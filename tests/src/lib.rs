@@ -9,6 +9,8 @@ mod activator;
 mod bus;
 mod client;
 pub mod clock;
+mod disk;
+mod faults;
 mod folders;
 pub mod hostile;
 mod plugins;

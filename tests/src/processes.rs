@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -74,6 +74,18 @@ impl Process {
             name: name.to_owned(),
             child,
         })
+    }
+
+    /// Waits until it has ended by itself; none where it does not.
+    pub(crate) fn ended(&mut self, limit: Duration) -> anyhow::Result<Option<ExitStatus>> {
+        let pid = i32::try_from(self.child.id())?;
+        let pid = rustix::process::Pid::from_raw(pid).context("a pid")?;
+        // Ours until it is waited for, so the number is still its own.
+        let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+        let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+        let limit = rustix::event::Timespec::try_from(limit)?;
+        rustix::event::poll(&mut fds, Some(&limit))?;
+        Ok(self.child.try_wait()?)
     }
 
     /// Ends it as a service manager would, by force after a while.

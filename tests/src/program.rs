@@ -25,10 +25,15 @@ pub struct Program {
 impl Program {
     /// Starts it with the distribution's Python, which has the bus bindings, and the bus's address.
     pub fn start(users: &Users, user: User, name: &str, address: &str) -> anyhow::Result<Self> {
+        Self::start_with(users, user, name, &[address])
+    }
+
+    /// The same, with all its arguments.
+    pub fn start_with(users: &Users, user: User, name: &str, arguments: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::from(users.command(user, "/usr/bin/python3".as_ref()));
         let mut child = command
             .arg(fixtures(name))
-            .arg(address)
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -11,6 +11,7 @@ use recueil_bus::{Address, BusConnection};
 use serde_json::{Value, json};
 
 use crate::activator::Activator;
+use crate::disk::Disk;
 use crate::folders::{Folders, binary, fixtures, project_path};
 use crate::processes::Process;
 use crate::users::{User, Users};
@@ -45,6 +46,10 @@ pub struct Options {
     pub allowed: Vec<User>,
     /// `[recueild.quotas]`, where it is not the default.
     pub quotas: Value,
+    /// Plugins in C that are installed too, folders of `tests/fixtures`.
+    pub plugins: Vec<&'static str>,
+    /// A disk of its own for what `recueild` keeps, of so many MiB. Only root can have one.
+    pub disk_mib: Option<u64>,
 }
 
 impl Default for Options {
@@ -63,6 +68,8 @@ impl Default for Options {
             driver_failures_max: 5,
             allowed: Vec::new(),
             quotas: json!({}),
+            plugins: Vec::new(),
+            disk_mib: None,
         }
     }
 }
@@ -73,20 +80,21 @@ pub const STATION: &str = "mairie-demo-1";
 /// A running station. All of it ends with this value.
 #[derive(Debug)]
 pub struct Station {
-    users: Users,
-    address: String,
+    pub(crate) users: Users,
+    pub(crate) address: String,
     cert_address: Option<String>,
     // In the order of their end.
     polkit: Option<Process>,
-    recueild: Option<Process>,
+    pub(crate) recueild: Option<Process>,
     activator: Option<Activator>,
-    hostd: Option<Process>,
+    pub(crate) hostd: Option<Process>,
     hardware: Option<Process>,
-    courier: Option<Process>,
-    cert: Option<Process>,
-    _bus: Process,
+    pub(crate) courier: Option<Process>,
+    pub(crate) cert: Option<Process>,
+    pub(crate) bus: Process,
+    pub(crate) disk: Option<Disk>,
     options: Options,
-    folders: Folders,
+    pub(crate) folders: Folders,
 }
 
 impl Station {
@@ -109,10 +117,15 @@ impl Station {
             hardware: None,
             courier: None,
             cert: None,
-            _bus: bus,
+            bus,
+            disk: None,
             options,
             folders,
         };
+        if let Some(mib) = station.options.disk_mib {
+            let (image, at) = (station.folders.path("disk.ext4"), station.folders.path("disk"));
+            station.disk = Some(Disk::make(image, at, mib)?);
+        }
         station.make_folders()?;
         if station.options.cert {
             station.make_cert()?;
@@ -203,9 +216,9 @@ impl Station {
             hardware,
             ..
         } = self.users;
-        let folder = |name, user, group, mode| self.folders.folder(name, user, group, mode).map(drop);
-        folder("state", recueil, recueil, 0o700)?;
-        folder("ready", recueil, courier, 0o2750)?;
+        let folder = |name: &str, user, group, mode| self.folders.folder(name, user, group, mode).map(drop);
+        folder(&self.kept("state"), recueil, recueil, 0o700)?;
+        folder(&self.kept("ready"), recueil, courier, 0o2750)?;
         folder("courier", courier, recueil, 0o2750)?;
         folder("host", host, host, 0o700)?;
         folder("run/hostd", host, host, 0o755)?;
@@ -213,7 +226,20 @@ impl Station {
         // Where services work: whatever they leave there is seen, a core too.
         folder("work", recueil, recueil, 0o777)?;
         folder("devices", hardware, hardware, 0o755)?;
-        plugins::install_simulator(&self.folders.path("plugins")).map(drop)
+        let plugins = self.folders.path("plugins");
+        plugins::install_simulator(&plugins)?;
+        for name in &self.options.plugins {
+            plugins::install_c(&plugins, name)?;
+        }
+        Ok(())
+    }
+
+    /// Where `recueild` keeps something: on the disk of its own, where there is one.
+    fn kept(&self, name: &str) -> String {
+        match self.disk {
+            Some(_) => format!("disk/{name}"),
+            None => name.to_owned(),
+        }
     }
 
     fn make_cert(&self) -> anyhow::Result<()> {
@@ -276,8 +302,8 @@ impl Station {
             json!({ "program": binary("recueil-analyser")?.display().to_string() })
         };
         let mut recueild = json!({
-            "state_dir": at("state"),
-            "ready_dir": at("ready"),
+            "state_dir": at(&self.kept("state")),
+            "ready_dir": at(&self.kept("ready")),
             "receipts_dir": at("courier/receipts"),
             "hostd_socket": at("run/hostd/hostd.sock"),
             "courier_socket": at("run/courier/courier.sock"),
@@ -291,7 +317,7 @@ impl Station {
         let mut courier = json!({
             "socket": at("run/courier/courier.sock"),
             "recueild": self.users.recueil.0,
-            "ready_dir": at("ready"),
+            "ready_dir": at(&self.kept("ready")),
             "state_dir": at("courier"),
             "station": STATION,
         });
@@ -357,7 +383,7 @@ impl Station {
         Ok(dir)
     }
 
-    fn log(&self, name: &str) -> PathBuf {
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.folders.path("log").join(name)
     }
 

@@ -92,7 +92,7 @@ impl Capture {
     #[zbus(signal)]
     pub(crate) async fn changed(emitter: &SignalEmitter<'_>, capture: CaptureView) -> zbus::Result<()>;
 
-    /// `starting`, `capturing`, `waiting`, `storing`, `completed`, `cancelled` or `failed`.
+    /// `starting`, `capturing`, `analysing`, `waiting`, `storing`, `completed`, `cancelled` or `failed`.
     #[zbus(property(emits_changed_signal = "false"))]
     fn state(&self, #[zbus(header)] header: Option<Header<'_>>) -> Result<String, Error> {
         Ok(self.read(header.as_ref())?.state)

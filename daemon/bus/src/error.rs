@@ -63,6 +63,8 @@ codes! {
     Busy = "busy";
     /// The capture was cancelled.
     Cancelled = "cancelled";
+    /// The machine goes to sleep.
+    Suspended = "suspended";
     /// The device was unplugged.
     DeviceGone = "device-gone";
     /// The device has a trouble of its own: jam, cover, paper, calibration.

@@ -18,6 +18,7 @@ mod error;
 pub mod fuzzing;
 mod gate;
 mod service;
+mod sleep;
 mod station;
 mod views;
 mod watch;
@@ -31,6 +32,7 @@ pub use dossier::DossierProxy;
 pub use error::{Code, Error};
 pub use gate::{Action, Authority};
 pub use service::{Address, Published, Service, Vanished, connect, device_path};
+pub use sleep::{Sleep, SleepLock, watch_sleep};
 pub use station::StationProxy;
 pub use views::{
     CaptureState, CaptureView, DestructionView, Detail, DeviceView, DossierSummary, DossierView, Field,

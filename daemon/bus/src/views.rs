@@ -271,6 +271,8 @@ pub enum CaptureState {
     Starting,
     /// The device captures.
     Capturing,
+    /// The picture is taken and is being measured.
+    Analysing,
     /// A try was not good enough; a command is awaited.
     Waiting,
     /// Records are being encoded and stored.
@@ -285,9 +287,10 @@ pub enum CaptureState {
 
 impl CaptureState {
     /// All of them, in the order of a capture.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Starting,
         Self::Capturing,
+        Self::Analysing,
         Self::Waiting,
         Self::Storing,
         Self::Completed,
@@ -300,6 +303,7 @@ impl CaptureState {
         match self {
             Self::Starting => "starting",
             Self::Capturing => "capturing",
+            Self::Analysing => "analysing",
             Self::Waiting => "waiting",
             Self::Storing => "storing",
             Self::Completed => "completed",

@@ -94,7 +94,10 @@ pub async fn run(hostd: Hostd, shutdown: impl Future<Output = ()>) -> Result<(),
             },
             Some(report) = reports.recv() => hub.report(report),
             offers = offered(bus.as_mut()) => match offers {
-                Ok(offers) => hub.offered(offers),
+                Ok(offers) => {
+                    hub.offers = offers;
+                    hub.offer();
+                }
                 Err(error) => {
                     error!(reason = error.chain(), "the virtual bus is not watched any more");
                     bus = None;
@@ -133,6 +136,10 @@ struct Hub {
     devices: BTreeMap<DeviceId, Known>,
     client: Option<Client>,
     clients: u64,
+    /// What the buses offer.
+    offers: Offers,
+    /// The machine is about to sleep, or sleeps: whatever is offered, devices have nothing.
+    asleep: bool,
     reports: mpsc::Sender<Report>,
     ending: CancellationToken,
     lives: TaskTracker,
@@ -173,6 +180,8 @@ impl Hub {
             devices: BTreeMap::new(),
             client: None,
             clients: 0,
+            offers: Offers::new(),
+            asleep: false,
             reports,
             ending: CancellationToken::new(),
             lives: TaskTracker::new(),
@@ -190,6 +199,8 @@ impl Hub {
     fn disconnected(&mut self) {
         info!("recueild is gone: its sessions end");
         self.client = None;
+        // Who comes next says so again if the machine still goes to sleep.
+        self.sleep(false);
     }
 
     fn obey(&mut self, request: Request) {
@@ -213,6 +224,11 @@ impl Hub {
                     },
                 };
                 self.answer(ticket, Ok(answer), None);
+                return;
+            }
+            Call::Sleep | Call::Wake => {
+                self.sleep(matches!(request.call, Call::Sleep));
+                self.answer(ticket, Ok(Answer::Done), None);
                 return;
             }
             Call::Open { device } => {
@@ -275,7 +291,22 @@ impl Hub {
         }
     }
 
-    fn offered(&mut self, offers: Offers) {
+    fn sleep(&mut self, asleep: bool) {
+        if self.asleep == asleep {
+            return;
+        }
+        info!(asleep, "the machine's sleep");
+        self.asleep = asleep;
+        self.offer();
+    }
+
+    /// Lets every device know what is there for it now.
+    fn offer(&mut self) {
+        let offers = if self.asleep {
+            Offers::new()
+        } else {
+            self.offers.clone()
+        };
         for known in self.devices.values() {
             let offer = offers.get(&known.name).cloned();
             known.handle.presence.send_if_modified(|now| {

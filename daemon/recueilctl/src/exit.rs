@@ -80,6 +80,7 @@ impl Exit {
             Code::UnknownDevice
             | Code::Busy
             | Code::DeviceGone
+            | Code::Suspended
             | Code::DeviceTrouble
             | Code::Unsupported
             | Code::Timeout

@@ -77,9 +77,10 @@ pub(crate) fn finger(code: u8) -> Option<String> {
         .map(|position| position.to_string())
 }
 
-const CAPTURES: [CaptureState; 7] = [
+const CAPTURES: [CaptureState; 8] = [
     CaptureState::Starting,
     CaptureState::Capturing,
+    CaptureState::Analysing,
     CaptureState::Waiting,
     CaptureState::Storing,
     CaptureState::Completed,
@@ -174,6 +175,10 @@ fn error(code: Code) -> (&'static str, &'static str) {
         Code::Cancelled => (
             "the capture was cancelled; what was taken is destroyed",
             "capture again",
+        ),
+        Code::Suspended => (
+            "the machine goes to sleep, and captures end first",
+            "begin again when it is awake; leases and what was accepted are kept",
         ),
         Code::DeviceGone => (
             "the device was unplugged during the capture",
@@ -387,6 +392,7 @@ fn capture_state(state: CaptureState) -> (&'static str, &'static str) {
     match state {
         CaptureState::Starting => ("analyser and device are being opened", "wait a moment"),
         CaptureState::Capturing => ("the device captures", "follow the guidance"),
+        CaptureState::Analysing => ("the picture is taken and is being measured", "wait a moment"),
         CaptureState::Waiting => (
             "a try was not good enough and a command is awaited",
             "retry, use the best, or cancel",

@@ -216,6 +216,14 @@ impl Devices {
         .map(drop)
     }
 
+    /// Gives every device back, or takes them again. Where hostd is not there it has none.
+    pub(crate) async fn sleep(&self, asleep: bool) {
+        let call = if asleep { Call::Sleep } else { Call::Wake };
+        if let Err(error) = self.call(call).await {
+            tracing::info!(%error, asleep, "the device service was not told of the machine's sleep");
+        }
+    }
+
     async fn call(&self, call: Call) -> Result<(Answer, Vec<OwnedFd>), Error> {
         self.link.call(call).await.map_err(|error| match error {
             CallError::Refused(failure) => device_error(&failure),

@@ -25,4 +25,4 @@ mod shop;
 mod station;
 mod storage;
 
-pub use serve::{Arguments, run};
+pub use serve::{Arguments, Ended, run};

@@ -50,9 +50,9 @@ async fn main() -> ExitCode {
     .await
     {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error}");
-            ExitCode::FAILURE
+        Err(ended) => {
+            tracing::error!("{ended}");
+            ExitCode::from(ended.status())
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::keys::Keys;
 use crate::link::Link;
 use crate::quotas::Quotas;
 use crate::rules::Rules;
-use crate::shop::Shop;
+use crate::shop::{Asleep, Shop};
 use crate::station::{Inputs, Settings, Station};
 use crate::storage::Storage;
 
@@ -47,11 +47,51 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Bytes of the storage key.
 const KEY_LEN: usize = 32;
 
+/// Why the service ended unasked, in words for the journal; what each asks of a service manager is its number.
+#[derive(Debug)]
+pub enum Ended {
+    /// It cannot start, or a thing that it needs is wrong.
+    Failed(String),
+    /// The disk did not keep what it was given: what is on it is read at the next start.
+    Disk,
+    /// The bus is gone, and with it every caller's name. The next start finds the bus that is there then.
+    Bus,
+}
+
+impl Ended {
+    /// The process's exit status; those of `sysexits.h` where they fit.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Failed(_) => 1,
+            // EX_IOERR
+            Self::Disk => 74,
+            // EX_TEMPFAIL
+            Self::Bus => 75,
+        }
+    }
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Failed(text) => text,
+            Self::Disk => "the disk failed to make data durable; ending, so that it is read again",
+            Self::Bus => "the bus closed the connection; ending, so that the next start finds the bus",
+        })
+    }
+}
+
+impl From<String> for Ended {
+    fn from(text: String) -> Self {
+        Self::Failed(text)
+    }
+}
+
 /// Runs the service until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// Why it cannot start, or why it had to end: in words for the journal.
-pub async fn run(arguments: Arguments) -> Result<(), String> {
+/// Why it cannot start, or why it had to end.
+pub async fn run(arguments: Arguments) -> Result<(), Ended> {
     let authority = authority(&arguments)?;
     let config = Config::load(&arguments.config)?;
     let settings = &config.recueild;
@@ -84,6 +124,9 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
     let (service, vanished) = Service::start(&address, authority.clone(), limits, commands)
         .await
         .map_err(|error| format!("the bus name cannot be had: {error}"))?;
+    let sleep = recueil_bus::watch_sleep(&address)
+        .await
+        .map_err(|error| format!("the bus does not let sleep be watched: {error}"))?;
     let shop = Shop {
         storage,
         courier,
@@ -99,10 +142,13 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
         service,
         keys: keys.map(Arc::new),
         station: internal_sender,
+        asleep: Asleep::default(),
         tasks: tasks.clone(),
         started: Timestamp::now(),
         started_at: tokio::time::Instant::now(),
     };
+    // Kept here, so that its end is not taken for a cause where it follows from another.
+    let kept = shop.storage.clone();
     let station = Station::new(
         shop,
         Settings {
@@ -123,13 +169,14 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
         hostd,
         courier: courier_news,
         vanished,
+        sleep,
     };
     let mut actor = tokio::spawn(station.run(inputs));
     notify(sd_notify::NotifyState::Ready);
     let outcome = tokio::select! {
         outcome = wait(&fatal) => outcome,
         // It runs until it is told to stop, or until it cannot be reached.
-        _ended = &mut actor => Err("the bus closed the connection; without it nobody is served".to_owned()),
+        _ended = &mut actor => Err(Ended::Bus),
     };
     notify(sd_notify::NotifyState::Stopping);
     stop.cancel();
@@ -138,6 +185,7 @@ pub async fn run(arguments: Arguments) -> Result<(), String> {
         tracing::warn!("captures or dossiers did not end in time");
     }
     links.cancel();
+    drop(kept);
     outcome
 }
 
@@ -230,14 +278,14 @@ fn storage_key(dir: &Path) -> std::io::Result<StorageKey> {
     Ok(StorageKey::new(&key))
 }
 
-async fn wait(fatal: &CancellationToken) -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("signals cannot be waited for: {error}");
+async fn wait(fatal: &CancellationToken) -> Result<(), Ended> {
+    let failed = |error: std::io::Error| Ended::Failed(format!("signals cannot be waited for: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
-        () = fatal.cancelled() => Err("the disk failed to make data durable".to_owned()),
+        () = fatal.cancelled() => Err(Ended::Disk),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What every dossier in use shares: store, courier, keys, rules, devices, the bus.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use recueil_bus::{Caller, Code, Error, Service};
@@ -37,15 +38,21 @@ pub(crate) enum Internal {
 #[derive(Debug)]
 pub(crate) struct Hold {
     over: CancellationToken,
+    suspended: CancellationToken,
     _ends: DropGuard,
     station: mpsc::Sender<Internal>,
 }
 
 impl Hold {
-    /// `over` is cancelled with the hold.
-    pub(crate) fn new(over: CancellationToken, station: mpsc::Sender<Internal>) -> Self {
+    /// `over` is cancelled with the hold; `suspended` when the machine's sleep is what ends the capture.
+    pub(crate) fn new(
+        over: CancellationToken,
+        suspended: CancellationToken,
+        station: mpsc::Sender<Internal>,
+    ) -> Self {
         Self {
             over: over.clone(),
+            suspended,
             _ends: over.drop_guard(),
             station,
         }
@@ -56,6 +63,11 @@ impl Hold {
         self.over.clone()
     }
 
+    /// What is cancelled before the capture is, where it must end for the machine's sleep.
+    pub(crate) fn suspended(&self) -> CancellationToken {
+        self.suspended.clone()
+    }
+
     /// Gives the device back and tells the station, so that whatever it is asked after this finds it free.
     pub(crate) async fn give_back(self) {
         let station = self.station.clone();
@@ -63,6 +75,33 @@ impl Hold {
         // A station that is stopping needs it no more.
         drop(station.send(Internal::CaptureOver).await);
     }
+}
+
+/// Whether the machine is about to sleep, or sleeps: no capture begins then. The station sets it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asleep(Arc<AtomicBool>);
+
+impl Asleep {
+    pub(crate) fn set(&self, asleep: bool) {
+        self.0.store(asleep, Ordering::Release);
+    }
+
+    /// # Errors
+    /// What a caller is told meanwhile.
+    pub(crate) fn refuse(&self) -> Result<(), Error> {
+        if self.0.load(Ordering::Acquire) {
+            return Err(suspended());
+        }
+        Ok(())
+    }
+}
+
+/// The machine's sleep comes first.
+pub(crate) fn suspended() -> Error {
+    Error::new(
+        Code::Suspended,
+        "the machine goes to sleep; begin again when it is awake, what was accepted is kept",
+    )
 }
 
 /// The shared things; cheap to clone.
@@ -77,6 +116,7 @@ pub(crate) struct Shop {
     /// None where the station is not enrolled.
     pub(crate) keys: Option<Arc<Keys>>,
     pub(crate) station: mpsc::Sender<Internal>,
+    pub(crate) asleep: Asleep,
     /// Dossiers and captures, which are waited for at the end.
     pub(crate) tasks: TaskTracker,
     /// When this process began.

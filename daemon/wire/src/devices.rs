@@ -55,6 +55,11 @@ pub enum Call {
         /// What to show.
         feedback: Feedback,
     },
+    /// The machine is about to sleep: every host ends and every device is given back, until [`Call::Wake`] or the
+    /// end of this connection. Devices are absent meanwhile.
+    Sleep,
+    /// The machine is awake: devices are opened again, as they are found.
+    Wake,
     /// Ends a session: the host that captured is ended, and answered for when it is gone; a fresh one starts.
     Close {
         /// Which device.

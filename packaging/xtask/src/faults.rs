@@ -10,10 +10,13 @@ const LINE: &[&str] = &["cuts", "dead_line", "line", "patience"];
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let Some((what, rest)) = arguments.split_first() else {
-        bail!("of what? `line [--all]`, `disk [--seed N] [--all]`");
+        bail!("of what? `line [--all]`, `disk [--seed N] [--all]`, `matrix [FAULT]`");
     };
     if what == "disk" {
         return crate::disk::run(rest);
+    }
+    if what == "matrix" {
+        return matrix(rest);
     }
     let all = match rest {
         [] => false,
@@ -24,6 +27,24 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         "line" => tests(LINE, all),
         _ => bail!("there are no faults of {what}"),
     }
+}
+
+/// Every state of the station with every fault, or with one of tests/FAULTS.md, each cell printed as it went.
+fn matrix(rest: &[String]) -> anyhow::Result<()> {
+    let fault = match rest {
+        [] => None,
+        [fault] => Some(fault),
+        _ => bail!("one fault may follow, as tests/FAULTS.md names it: `faults matrix \"disk full\"`"),
+    };
+    packages::install(&[packages::SERVICES, packages::TESTS])?;
+    cargo_tool("cargo-nextest", "0.9.143")?;
+    succeed(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
+    let mut command = cargo(&["nextest", "run", "--package", "recueil-tests", "--test", "matrix"]);
+    command.args(["--success-output", "immediate"]);
+    if let Some(fault) = fault {
+        command.env("RECUEIL_FAULT", fault);
+    }
+    succeed(&mut command)
 }
 
 /// Runs these test programs and shows what they say; all of their cases where `all` says so.

@@ -49,7 +49,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "faults",
-        what: "faults of which CI tries a part: line [--all], disk [--seed N] [--all]",
+        what: "what CI tries of the faults, whole: line [--all], disk [--seed N] [--all], matrix [FAULT]",
         run: faults::run,
     },
     Verb {

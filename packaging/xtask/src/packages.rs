@@ -12,6 +12,7 @@ pub(crate) const SERVICES: &[&str] = &["dbus", "gcc", "libc6-dev", "tzdata", "ut
 /// What the tests need besides: other people's tools as judges, a real polkit, a Debian to boot.
 pub(crate) const TESTS: &[&str] = &[
     "binutils",
+    "e2fsprogs",
     "faketime",
     "file",
     "fuse3",

@@ -25,6 +25,7 @@ pub(super) struct Control {
     commands: mpsc::Receiver<CaptureCommand>,
     results: Vec<BTreeMap<String, String>>,
     stop: CancellationToken,
+    client_cancelled: bool,
 }
 
 /// Dictionaries of results kept for the client.
@@ -45,6 +46,7 @@ impl Control {
             commands,
             results: Vec::new(),
             stop,
+            client_cancelled: false,
         }
     }
 
@@ -111,6 +113,11 @@ impl Control {
         }
     }
 
+    /// Whether it was the client who ended it.
+    pub(super) fn client_cancelled(&self) -> bool {
+        self.client_cancelled
+    }
+
     /// Waits for a command that concerns the work; the others are answered here. Cancel safe.
     pub(super) async fn told(&mut self) -> Told {
         loop {
@@ -137,6 +144,7 @@ impl Control {
                     };
                     drop(reply.send(answer));
                     if let Some(told) = told {
+                        self.client_cancelled |= matches!(told, Told::Cancel);
                         return told;
                     }
                 }

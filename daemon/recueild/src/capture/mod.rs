@@ -28,7 +28,7 @@ use self::control::Control;
 use self::session::Session;
 use crate::analyser::AnalyserStart;
 use crate::devices::Devices;
-use crate::shop::Hold;
+use crate::shop::{Hold, suspended};
 
 /// How captures are run.
 #[derive(Debug, Clone, Deserialize)]
@@ -207,12 +207,18 @@ pub(crate) async fn start(
         stop.clone(),
     );
     let tasks = tools.tasks.clone();
+    let asleep = hold.suspended();
     tasks.spawn(async move {
         let outcome = run(&tools, order, gifts, &mut control).await;
         // Before the client is told: what it does next finds device and dossier free.
         hold.give_back().await;
         match outcome {
             Ok(()) => control.enter(CaptureState::Completed, &[]).await,
+            Err(error)
+                if error.code == Code::Cancelled && asleep.is_cancelled() && !control.client_cancelled() =>
+            {
+                control.fail(suspended()).await;
+            }
             Err(error) => control.fail(error).await,
         }
         control.linger(LINGER, stop).await;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use recueil_bus::{Code, Detail, Error, Reply};
+use recueil_bus::{CaptureState, Code, Detail, Error, Reply};
 use recueil_dossier::{FingerPosition, Guidance, Item, MediaType};
 use recueil_wire::analyser::{Assessment, FromAnalyser, Pick, Task, ToAnalyser};
 use recueil_wire::devices::{AreaUm, CaptureParams, Failure, FailureCode, Modality, Notice};
@@ -220,6 +220,7 @@ impl<'t> Session<'t> {
                             None => {
                                 self.analyser.tell(&ToAnalyser::Finished { req, results }, &[]).await?;
                                 over = Some(Instant::now() + ASSESS_MAX);
+                                control.enter(CaptureState::Analysing, &["cancel"]).await;
                             }
                             Some(failure) if lifted && is_lift(&failure) => {
                                 // It was told when it happened.

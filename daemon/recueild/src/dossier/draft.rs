@@ -316,6 +316,8 @@ impl Dossier {
     }
 
     async fn start_capture(&mut self, caller: Caller, mut wanted: Wanted) -> Result<String, Error> {
+        // Devices are absent meanwhile, which would be told otherwise.
+        self.shop.asleep.refuse()?;
         if self.captures.running().is_some() {
             return Err(Error::new(
                 Code::Busy,
@@ -420,7 +422,12 @@ impl Dossier {
             }
             Gift::Destroyed(destruction) => {
                 draft.record_destruction(destruction);
-                self.store(draft.clone()).await?;
+                let stored = self.store(draft.clone()).await;
+                // It happened, whatever the disk does: the next change that is stored has it.
+                if let Some(open) = &mut self.open {
+                    open.draft = draft;
+                }
+                return stored;
             }
         }
         if let Some(open) = &mut self.open {

@@ -15,6 +15,7 @@ use crate::shop::Hold;
 
 impl Station {
     pub(super) async fn lease(&mut self, caller: Caller, device: &str, steal: bool) -> Result<(), Error> {
+        self.shop.asleep.refuse()?;
         let known = self.shop.capture.devices.get(device);
         if known.is_none_or(|device| device.state == DeviceState::Absent) {
             return Err(Error::new(
@@ -105,6 +106,7 @@ impl Station {
         device: String,
         stop: CancellationToken,
     ) -> Result<Hold, Error> {
+        self.shop.asleep.refuse()?;
         self.departed.refuse(&caller)?;
         self.sweep_captures().await;
         let now = self.since_start();
@@ -129,11 +131,13 @@ impl Station {
             .acquire(&device, holder.clone(), now, None)
             .map_err(|error| held(&error))?;
         let over = CancellationToken::new();
-        let hold = Hold::new(over.clone(), self.shop.station.clone());
+        let suspended = CancellationToken::new();
+        let hold = Hold::new(over.clone(), suspended.clone(), self.shop.station.clone());
         let running = Running {
             holder,
             temporary,
             stop,
+            suspended,
             over,
         };
         self.captures.insert(device.clone(), running);

@@ -5,12 +5,13 @@ mod commands;
 mod dossiers;
 mod leases;
 mod news;
+mod sleep;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use recueil_bus::{Authority, Caller, Error, Published, StationCommand, Vanished};
+use recueil_bus::{Authority, Caller, Error, Published, Sleep, StationCommand, Vanished};
 use recueil_device::lease::{Holder, Leases};
 use recueil_dossier::{AgentId, DossierId, StationId};
 use recueil_wire::courier::{self, Progress};
@@ -25,6 +26,8 @@ use crate::dossier::{Desk, News};
 use crate::link::LinkEvent;
 use crate::receipts::Refused;
 use crate::shop::{Internal, Shop};
+
+use self::sleep::Sleeping;
 
 /// What the actor is started with.
 pub(crate) struct Settings {
@@ -47,6 +50,7 @@ pub(crate) struct Inputs {
     pub(crate) hostd: mpsc::Receiver<LinkEvent<Notice, devices::Answer>>,
     pub(crate) courier: mpsc::Receiver<LinkEvent<CourierNews, courier::Answer>>,
     pub(crate) vanished: Vanished,
+    pub(crate) sleep: mpsc::Receiver<Sleep>,
 }
 
 /// The actor.
@@ -68,6 +72,8 @@ pub(crate) struct Station {
     refused_receipts: Refused,
     /// The round of questions to CERT that runs.
     statuses: Option<JoinHandle<()>>,
+    /// While the machine is about to sleep, or sleeps.
+    sleeping: Option<Sleeping>,
     stop: CancellationToken,
 }
 
@@ -94,6 +100,7 @@ impl Station {
             progress: BTreeMap::new(),
             refused_receipts: Refused::default(),
             statuses: None,
+            sleeping: None,
             stop,
         }
     }
@@ -121,10 +128,12 @@ impl Station {
                     };
                     self.forget(&name).await;
                 }
+                Some(news) = inputs.sleep.recv() => self.hear_sleep(news).await,
                 _ = expiry.tick() => self.tidy().await,
                 _ = receipts.tick() => self.collect_receipts().await,
                 _ = statuses.tick() => self.ask_statuses().await,
             }
+            self.let_sleep();
         }
         self.close_desks(|_all| true);
         self.see_out(inputs).await;
@@ -198,6 +207,8 @@ struct Running {
     temporary: bool,
     /// Ends it.
     stop: CancellationToken,
+    /// Cancelled first, where the machine's sleep ends it.
+    suspended: CancellationToken,
     /// Cancelled when it is over.
     over: CancellationToken,
 }

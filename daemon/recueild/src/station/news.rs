@@ -38,6 +38,7 @@ impl Station {
             }) => {
                 self.hostd_up = true;
                 self.driver_limits = Some(limits);
+                self.sleep_anew();
                 self.plugins = plugins;
                 self.shop.capture.devices.learn_all(devices);
                 self.show_all_devices().await;
