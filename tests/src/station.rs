@@ -313,6 +313,8 @@ impl Station {
             "steal_after_s": self.options.steal_after_s,
             "capture": { "analyser": analyser, "hand_s": self.options.hand_s },
             "quotas": self.options.quotas,
+            // On a small disk of its own, no space is set aside: a full disk is to be met at once.
+            "reserve_mib": if self.options.disk_mib.is_some() { 0 } else { 64 },
         });
         let mut courier = json!({
             "socket": at("run/courier/courier.sock"),

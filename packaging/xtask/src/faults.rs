@@ -39,8 +39,13 @@ fn matrix(rest: &[String]) -> anyhow::Result<()> {
     packages::install(&[packages::SERVICES, packages::TESTS])?;
     cargo_tool("cargo-nextest", "0.9.143")?;
     succeed(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
-    let mut command = cargo(&["nextest", "run", "--package", "recueil-tests", "--test", "matrix"]);
-    command.args(["--success-output", "immediate"]);
+    let mut command = cargo(&["nextest", "run", "--workspace", "--test", "matrix"]);
+    command.args([
+        "--ignore-default-filter",
+        "--no-fail-fast",
+        "--success-output",
+        "immediate",
+    ]);
     if let Some(fault) = fault {
         command.env("RECUEIL_FAULT", fault);
     }

@@ -24,10 +24,10 @@ pub(crate) async fn finish(rig: &mut Rig, scene: &mut Scene, fault: Fault) -> an
             {
                 return Ok(Some(error));
             }
-            if fault != Fault::DeviceUnplugged {
-                ready(rig, scene).await?;
-            } else {
+            if fault == Fault::DeviceUnplugged {
                 absent(rig, scene).await?;
+            } else {
+                ready(rig, scene).await?;
             }
             if scene.state == State::Leased {
                 let id = scene.reader.id.clone();

@@ -23,7 +23,11 @@ pub(crate) enum Hold {
     /// An analyser, stopped.
     Analyser(u32),
     /// The store, in the system call that gives the parcel its name.
-    Store(Child, ChildStderr),
+    Store {
+        strace: Child,
+        /// It has more to say of each new thread, and ends if nobody could hear it.
+        _said: ChildStderr,
+    },
     /// CERT, stopped.
     Cert,
 }
@@ -53,8 +57,10 @@ impl Hold {
         let mut line = String::new();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(&mut stderr), &mut line)?;
         anyhow::ensure!(line.contains("attached"), "strace: {line}");
-        // It has more to say of each new thread.
-        Ok(Self::Store(strace, stderr))
+        Ok(Self::Store {
+            strace,
+            _said: stderr,
+        })
     }
 
     /// Waits until the store is held.
@@ -82,7 +88,7 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if let Self::Store(strace, _) = self {
+        if let Self::Store { strace, .. } = self {
             drop(strace.kill());
             drop(strace.wait());
         }
@@ -99,9 +105,9 @@ pub(crate) fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
 }
 
 fn recueild(station: &Station) -> anyhow::Result<u32> {
-    let pids = station.pids().into_iter();
-    let found = pids.filter(|(name, _)| name == "recueild").map(|(_, pid)| pid);
-    found.last().context("recueild does not run")
+    let pids = station.pids().into_iter().rev();
+    let mut found = pids.filter(|(name, _)| name == "recueild").map(|(_, pid)| pid);
+    found.next().context("recueild does not run")
 }
 
 /// A thread that strace holds at the entry of such a call.

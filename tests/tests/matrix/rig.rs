@@ -55,6 +55,8 @@ impl Rig {
             clock: Some(clock.path().join("clock")),
             steal_after_s: 3600,
             hand_s,
+            // One driver serves many cells, and fails in most of them.
+            driver_failures_max: 1000,
             ..Options::default()
         })?;
         let logind = logind(&station, "awake").await?;

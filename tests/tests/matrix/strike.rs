@@ -16,9 +16,9 @@ use crate::table::{Fault, State};
 
 /// An hour, as a clock jumps that was set wrong.
 const JUMP: &str = "+3600";
-/// What `recueild` ends with where the bus is gone (EX_TEMPFAIL).
+/// What `recueild` ends with where the bus is gone (`EX_TEMPFAIL`).
 const BUS_GONE: i32 = 75;
-/// And where the disk did not keep what it was given (EX_IOERR).
+/// And where the disk did not keep what it was given (`EX_IOERR`).
 const DISK_LOST: i32 = 74;
 
 /// Lets it come. Gives what a caller was told at once, where a caller is what comes.

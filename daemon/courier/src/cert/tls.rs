@@ -90,7 +90,7 @@ impl Endpoint {
             limits: Limits {
                 connect: Duration::from_secs(10),
                 answer: Duration::from_secs(30),
-                part: Duration::from_secs(120),
+                part: Duration::from_mins(2),
             },
             clocks: Arc::default(),
         })

@@ -209,7 +209,8 @@ impl Visit<'_> {
                 tokio::time::sleep(PAUSE).await;
                 Ok(None)
             }
-            "ingested" | "in-instruction" | "handed-over" => {
+            // What CERT says of its demande a hand-over says too, until CERT has seen to it.
+            "ingested" | "in-instruction" | "available" | "handed-over" => {
                 self.town.sealed(&id, "ingested")?;
                 let dossier = client.adopt(&id).await?;
                 Ok(Some(dossier.dossier.view().await?.demande))
