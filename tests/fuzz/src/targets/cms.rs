@@ -1,4 +1,8 @@
 //! CMS: envelopes, signatures, certificates and receipts, each read by the station and by CERT, which share no line.
+#![expect(
+    clippy::match_same_arms,
+    reason = "each way to agree stands apart with its reason"
+)]
 
 use recueil_dossier::{DossierId, Receipt, ReceiptKind};
 use recueil_seal::{Error, ExpectedReceipt, fuzzing as ours, open_envelope, verify_receipt};

@@ -259,7 +259,7 @@ pub fn store(bytes: &[u8]) {
     let whole = whole();
     let mut files = whole.files.clone();
     let mut input = Bytes(bytes);
-    for _damage in 0..1 + input.byte() % 8 {
+    for _damage in 0..=input.byte() % 8 {
         let chosen = usize::from(input.byte()) % files.len();
         let Some((_path, content)) = files.get_mut(chosen) else {
             continue;

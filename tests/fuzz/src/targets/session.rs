@@ -39,7 +39,8 @@ pub fn analyser(bytes: &[u8]) {
         clients: Vec::new(),
         over: false,
     };
-    story.begin(task, frames);
+    story.begin(task, &frames);
+    drop(frames);
     let mut steps = 0;
     while !story.over && !input.0.is_empty() && steps < STEPS_MAX {
         story.step(&mut input);
@@ -60,7 +61,7 @@ struct Story {
 }
 
 impl Story {
-    fn begin(&mut self, task: Task, frames: OwnedFd) {
+    fn begin(&mut self, task: Task, frames: &OwnedFd) {
         assert!(matches!(self.hear(), Some((FromAnalyser::Hello { .. }, fds)) if fds.len() == 1));
         let profile = sealed_memory("profile", PROFILE.as_bytes()).expect("memory");
         let begin = ToAnalyser::Begin {
@@ -117,7 +118,7 @@ impl Story {
                     position: FingerPosition::try_from(input.byte() % 12).ok(),
                     result: u32::from(input.byte() % 3),
                 };
-                let picks: Vec<_> = (0..1 + input.byte() % 3).map(|_index| pick(input)).collect();
+                let picks: Vec<_> = (0..=input.byte() % 3).map(|_index| pick(input)).collect();
                 let count = picks.len();
                 self.say(&ToAnalyser::Keep { picks }, &[]);
                 self.await_answer(count);
