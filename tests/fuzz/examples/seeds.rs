@@ -387,24 +387,25 @@ fn le(shorts: &[u16]) -> Vec<u8> {
 }
 
 fn pictures() -> Result {
-    // Task; expect try 1 of a right slap; a frame for it; finished; keep two; preview; unused; raw.
+    // Task; expect try 1 of a right slap; a frame for it; finished; keep one; preview; unused; raw.
     let frame = |index: u8| {
         [
             &[6, index],
             le(&[39, 39]).as_slice(),
             &[0, 0, 9],
-            &le(&[4]),
-            b"\xff\0\xff\0",
+            // Ten white rows of forty: something is on the page.
+            &le(&[400]),
+            &[255; 400],
             &[1],
         ]
         .concat()
     };
     let story = |task: u8, position: u8| {
         [
-            vec![task, 5, 1, 1, 1, position],
+            vec![task, 5, 1, 1, position, 1],
             frame(1),
             frame(0),
-            vec![3, 1, 1, 4, 1, 1, 2, 0, 1, 0, 0, 8, 2],
+            vec![3, 1, 1, 4, 0, 1, 0, 0, 8, 2],
         ]
         .concat()
     };
@@ -483,16 +484,29 @@ fn pictures() -> Result {
         le(&[319, 199]),
         vec![0],
         le(&[0]),
-        vec![0, 0, 0, 1, 4],
+        vec![0, 0, 0, 1, 4, 13],
         segment(2, 5),
         segment(3, 82),
         segment(4, 160),
         segment(5, 238),
-        vec![13, 0, 255, 1],
+        vec![0, 255, 1],
         shape(160, 100, 160, 100, 20, 40, 8),
     ]
     .concat();
     put("fingerprint", "slap", &slap)?;
+    // Boxes of a slap are too small here to be fingertips; one finger has room.
+    let finger = [
+        vec![3, 0],
+        le(&[319, 259]),
+        vec![0],
+        le(&[0]),
+        vec![0, 0, 0, 1, 1, 0, 0, 2],
+        le(&[80, 40, 150, 180, 0]),
+        vec![0, 80, 0, 255, 1],
+        shape(160, 130, 160, 130, 20, 40, 13),
+    ]
+    .concat();
+    put("fingerprint", "finger", &finger)?;
     put(
         "fingerprint",
         "nothing",
