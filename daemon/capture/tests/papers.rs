@@ -98,10 +98,20 @@ fn a_side_with_nothing_on_it_is_refused() {
 #[test]
 fn a_resolution_that_no_file_can_say_is_refused_before_the_page_is_accepted() {
     let mut scan = scanned(1, None, 150, Format::Gray8);
-    for ppi_milli in [65_536_000, u32::MAX] {
+    let most = FrameInfo::PPI_MAX_MILLI;
+    for (ppi_milli, accepted) in [(most, true), (most + 1, false), (u32::MAX, false)] {
         (scan.info.ppi_x_milli, scan.info.ppi_y_milli) = (ppi_milli, ppi_milli);
-        let refusal = document::page(&scan, &profile().page).unwrap_err();
-        assert_eq!(refusal.guidance, [Guidance::DeviceUnsuitable], "{ppi_milli}");
+        match document::page(&scan, &profile().page) {
+            Ok(page) => assert!(accepted && document::encode(&page).is_ok(), "{ppi_milli}"),
+            Err(refusal) => {
+                let reason = if accepted {
+                    Guidance::BlankPage
+                } else {
+                    Guidance::DeviceUnsuitable
+                };
+                assert_eq!(refusal.guidance, [reason], "{ppi_milli}");
+            }
+        }
     }
 }
 

@@ -200,8 +200,6 @@ async fn others(rig: &mut Rig, state: State, fault: Fault, short: bool) -> anyho
     let mut witness = rig.witness.take().context("there is a witness")?;
     witness = match (fault.others(), state) {
         (Others::ServiceRestarts, _) => witness.service_restarted(&rig.station).await?,
-        // The parcel has its name, so the seal can only be finished, and by a store that is read again.
-        (_, State::Sealing) if fault == Fault::DiskFull => witness.service_restarted(&rig.station).await?,
         (_, State::Suspended) => witness.capture_ended(&rig.station, Code::Suspended).await?,
         (Others::CaptureEnds(code), _) => witness.capture_ended(&rig.station, code).await?,
         // Its own try is as short, and over.

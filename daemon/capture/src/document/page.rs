@@ -5,7 +5,7 @@ use recueil_dossier::{Frame, Guidance, PixelFormat};
 use super::Page;
 use crate::number::{index, rounded};
 use crate::picture::luma;
-use crate::refusal::{at_least, at_most, ppi, recorded, wrong_layout};
+use crate::refusal::{at_least, ppi, recorded, wrong_layout};
 use crate::{PageProfile, Raster, Refusal, View};
 
 /// Share of the side, in thousandths, that must differ from the paper. One line of print covers four times
@@ -15,25 +15,18 @@ const CONTENT_MIN_PERMILLE: f64 = 0.15;
 const CONTENT_CONTRAST: u8 = 40;
 /// The page is looked at with pixels of about this density, so that noise and dust average out.
 const LOOK_PPI: f64 = 100.0;
-/// Finest density that JFIF can say (ISO/IEC 10918-5), far beyond what scanners have.
-const PPI_MAX: f64 = 65_535.0;
 /// Part of each side left out of the look: the paper's edge and its shadow are no content.
 const MARGIN_DIVISOR: u32 = 40;
 
 /// The scan as a page.
 ///
 /// # Errors
-/// [`Guidance::BlankPage`]; [`Guidance::DeviceUnsuitable`] for a JPEG frame, or a resolution that is unknown or no
-/// scanner's.
+/// [`Guidance::BlankPage`]; [`Guidance::DeviceUnsuitable`] for a JPEG frame or an unknown resolution.
 pub fn page(frame: &Frame, profile: &PageProfile) -> Result<Page, Refusal> {
     let ppi = ppi(frame);
     let criteria = vec![at_least("scan-ppi", ppi, 1.0)];
     if ppi < 1.0 {
         return Err(Refusal::because(Guidance::DeviceUnsuitable, criteria));
-    }
-    let fineness = at_most("scan-ppi", ppi, PPI_MAX);
-    if !fineness.pass {
-        return Err(Refusal::because(Guidance::DeviceUnsuitable, vec![fineness]));
     }
     let divisor = rounded(ppi / LOOK_PPI).max(1);
     let (content, picture) = match frame.info.format {

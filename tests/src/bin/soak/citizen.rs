@@ -209,8 +209,7 @@ impl Visit<'_> {
                 tokio::time::sleep(PAUSE).await;
                 Ok(None)
             }
-            // What CERT says of its demande a hand-over says too, until CERT has seen to it.
-            "ingested" | "in-instruction" | "available" | "handed-over" => {
+            "ingested" | "in-instruction" | "handed-over" => {
                 self.town.sealed(&id, "ingested")?;
                 let dossier = client.adopt(&id).await?;
                 Ok(Some(dossier.dossier.view().await?.demande))
