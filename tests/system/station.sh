@@ -15,5 +15,7 @@ chown -R cert: /var/lib/cert
 "$here/enrol.sh" /root/station 127.0.0.1:8443
 
 install -m 644 "$here/10-station.rules" /etc/polkit-1/rules.d/
-systemctl start polkit.service recueil-virtual.service
+# A polkit that runs already may have looked at the rules while they were written.
+systemctl restart polkit.service
+systemctl start recueil-virtual.service
 systemctl restart recueil-courier.service recueil-hostd.service recueild.service

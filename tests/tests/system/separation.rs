@@ -152,7 +152,13 @@ fn may_hold(name: &str, pid: u32, target: &str) -> bool {
         return true;
     }
     let paths: &[&str] = match name {
-        "recueild" => &["/var/lib/recueil/", "/var/lib/recueil", "/var/lib/recueil-ready"],
+        // The last is logind's pipe: open, it delays sleep until captures have ended.
+        "recueild" => &[
+            "/var/lib/recueil/",
+            "/var/lib/recueil",
+            "/var/lib/recueil-ready",
+            "/run/systemd/inhibit/",
+        ],
         "recueil-courier" => &["/var/lib/recueil-ready", "/var/lib/recueil-courier/"],
         "recueil-hostd" => &[],
         // Memory for pictures; for hosts the library too.
