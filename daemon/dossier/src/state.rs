@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::draft::Kind;
+
 /// Where a dossier stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -80,8 +82,15 @@ impl State {
         Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
 
-    /// The event by which CERT's status word moves a dossier; none for a word that is not known.
-    pub fn event_of_cert_status(word: &str) -> Option<Event> {
+    /// The event by which CERT's status word for a demande moves a dossier of it; none for a word that is not known,
+    /// or does not concern it.
+    ///
+    /// A hand-over hears of its own end alone: an answer that was on its way when CERT took it in still says
+    /// `available`, and is older than its R2.
+    pub fn event_of_cert_status(kind: Kind, word: &str) -> Option<Event> {
+        if kind == Kind::HandOver && word != "handed-over" {
+            return None;
+        }
         Some(match word {
             "in-instruction" => Event::InstructionBegan,
             "complement" => Event::ComplementAsked,
@@ -256,6 +265,28 @@ pub fn next(from: State, event: Event) -> Result<(State, Actor), Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hand_over_hears_of_its_own_end_alone() {
+        for word in [
+            "in-instruction",
+            "complement",
+            "production",
+            "available",
+            "refused",
+        ] {
+            assert!(
+                State::event_of_cert_status(Kind::Deposit, word).is_some(),
+                "{word}"
+            );
+            assert_eq!(State::event_of_cert_status(Kind::HandOver, word), None, "{word}");
+        }
+        for kind in [Kind::Deposit, Kind::HandOver] {
+            let event = State::event_of_cert_status(kind, "handed-over");
+            assert_eq!(event, Some(Event::TitleHandedOver));
+            assert_eq!(State::event_of_cert_status(kind, "lost"), None);
+        }
+    }
 
     #[test]
     fn the_table_is_a_function() {

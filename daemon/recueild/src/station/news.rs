@@ -1,7 +1,7 @@
 //! What hostd, the courier and CERT tell.
 
 use jiff::Timestamp;
-use recueil_dossier::{DemandeNumber, DossierId, Event, Kind, State};
+use recueil_dossier::{DemandeNumber, DossierId, Event, State};
 use recueil_store::{Filter, Stamp, Store};
 use recueil_wire::courier::{self, DemandeStatus, Stage};
 use recueil_wire::devices::{Answer, Notice};
@@ -195,22 +195,20 @@ fn followed(store: &mut Store) -> Result<Vec<DemandeNumber>, recueil_store::Erro
     Ok(demandes)
 }
 
-/// Every dossier of each demande goes where CERT says it stands. A hand-over hears of its own end alone: an answer that
-/// was on its way when CERT took it in still says `available`, and is older than its R2.
+/// Every dossier of each demande goes where CERT says it stands, as far as that concerns it.
 fn follow(store: &mut Store, statuses: &[DemandeStatus]) -> Result<Vec<DossierId>, recueil_store::Error> {
     let mut moved = Vec::new();
     for DemandeStatus { demande, status } in statuses {
-        let Some(event) = State::event_of_cert_status(status) else {
-            continue;
-        };
         let filter = Filter {
             demande: Some(demande.clone()),
             states: FOLLOWED.to_vec(),
             ..Filter::default()
         };
         for entry in all(store, &filter)? {
-            let concerns = entry.kind != Kind::HandOver || event == Event::TitleHandedOver;
-            if concerns && recueil_dossier::next(entry.state, event).is_ok() {
+            let event = State::event_of_cert_status(entry.kind, status);
+            if let Some(event) = event
+                && recueil_dossier::next(entry.state, event).is_ok()
+            {
                 store.apply(entry.id, event, &Stamp::station(Timestamp::now()))?;
                 moved.push(entry.id);
             }

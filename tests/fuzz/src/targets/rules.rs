@@ -163,7 +163,7 @@ pub fn names(bytes: &[u8]) {
     if let Some(state) = State::parse(text) {
         assert_eq!(state.as_str(), text);
     }
-    State::event_of_cert_status(text);
+    State::event_of_cert_status(recueil_dossier::Kind::Deposit, text);
     if let Some(name) = virtual_bus::Name::parse(text) {
         assert_eq!(format!("{}.{}.sock", name.model, name.serial), text);
         assert!(is_file_name(&name.device_id()) && name.device_id().len() <= 128);
