@@ -10,14 +10,18 @@ use recueil_device::config::Config;
 use recueil_device::{Error, Hostd, harden, run};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 fn main() -> ExitCode {
-    let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(level)
+    let levels = std::env::var("RUST_LOG").ok().and_then(|text| text.parse().ok());
+    let written = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(false)
+        .with_ansi(false);
+    tracing_subscriber::registry()
+        .with(levels.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO)))
+        .with(written)
         .init();
     let Some(config_path) = config_path() else {
         tracing::error!("usage: recueil-hostd --config FILE");

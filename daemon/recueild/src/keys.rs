@@ -79,9 +79,12 @@ impl Keys {
         )
         .map_err(of(&config.seal_key))?;
         let encryption_certificate = certificate(&config.encryption_certificate)?;
-        let opening =
-            OpeningKey::from_pkcs8_der(&private_key(&config.encryption_key)?, &encryption_certificate)
-                .map_err(of(&config.encryption_key))?;
+        let opening = OpeningKey::from_pkcs8_der(
+            &private_key(&config.encryption_key)?,
+            &encryption_certificate,
+            &SystemRandom::new(),
+        )
+        .map_err(of(&config.encryption_key))?;
         let all = |paths: &[PathBuf]| {
             paths
                 .iter()

@@ -121,12 +121,15 @@ pub async fn run(arguments: Arguments) -> Result<(), Ended> {
     let (internal_sender, internal) = mpsc::channel(QUEUE);
     let address = arguments.private_bus.map_or(Address::System, Address::Private);
     let limits = settings.quotas.calls();
-    let (service, vanished) = Service::start(&address, authority.clone(), limits, commands)
-        .await
-        .map_err(|error| format!("the bus name cannot be had: {error}"))?;
-    let sleep = recueil_bus::watch_sleep(&address)
-        .await
-        .map_err(|error| format!("the bus does not let sleep be watched: {error}"))?;
+    let service = async {
+        let service = Service::start(&address, authority.clone(), limits, commands).await;
+        service.map_err(|error| format!("the bus name cannot be had: {error}"))
+    };
+    let sleep = async {
+        let sleep = recueil_bus::watch_sleep(&address).await;
+        sleep.map_err(|error| format!("the bus does not let sleep be watched: {error}"))
+    };
+    let ((service, vanished), sleep) = tokio::try_join!(service, sleep)?;
     let shop = Shop {
         storage,
         courier,

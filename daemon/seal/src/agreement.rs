@@ -37,7 +37,7 @@ impl WrappingKey {
     pub(crate) fn agreed(key: &OpeningKey, point: &[u8]) -> Result<Self, Error> {
         let point = p384::PublicKey::from_sec1_bytes(point)
             .map_err(|_| Error::Profile("an ephemeral key that is a point of P-384"))?;
-        let secret = key.secret().diffie_hellman(&point);
+        let secret = key.secret()?.diffie_hellman(&point);
         Ok(Self(derive(secret.raw_secret_bytes())))
     }
 

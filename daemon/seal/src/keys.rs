@@ -6,7 +6,9 @@ use std::fmt;
 use jiff::Timestamp;
 use p384::pkcs8::DecodePrivateKey;
 use ring::rand::SecureRandom;
-use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, Signature};
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair, Signature,
+};
 use zeroize::Zeroizing;
 
 use recueil_dossier::StationId;
@@ -137,26 +139,33 @@ impl Recipient {
 /// The station's decryption key, P-384, and its certificate: it opens what CERT encrypts to this station. It
 /// opens no parcel.
 pub struct OpeningKey {
-    secret: p384::SecretKey,
+    pkcs8: Zeroizing<Vec<u8>>,
     certificate: Certificate,
 }
 
 impl OpeningKey {
-    /// Reads a PKCS#8 DER private key, and its certificate (DER). The certificate's time is CERT's business:
-    /// CERT chose to encrypt to it.
+    /// Reads a PKCS#8 DER private key that holds its public key too, and its certificate (DER). The
+    /// certificate's time is CERT's business: CERT chose to encrypt to it.
     ///
     /// # Errors
     /// [`Error::PrivateKey`] if it is not on P-384 or not that of the certificate; the certificate's faults.
-    pub fn from_pkcs8_der(pkcs8: &[u8], certificate_der: &[u8]) -> Result<Self, Error> {
+    pub fn from_pkcs8_der(
+        pkcs8: &[u8],
+        certificate_der: &[u8],
+        rng: &dyn SecureRandom,
+    ) -> Result<Self, Error> {
         let party = Party::Station;
         let certificate = Certificate::parse(certificate_der, party)?;
         certificate.require_curve(Curve::P384)?;
-        let secret = p384::SecretKey::from_pkcs8_der(pkcs8).map_err(|_| Error::PrivateKey {
+        // Of the two implementations here ring's is ten times as fast, and every start waits for this.
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, pkcs8, rng);
+        let pair = pair.map_err(|_| Error::PrivateKey {
             party,
             what: "a PKCS#8 key on P-384 is needed",
         })?;
-        if *secret.public_key().to_sec1_bytes() == *certificate.public_key() {
-            Ok(Self { secret, certificate })
+        if pair.public_key().as_ref() == certificate.public_key() {
+            let pkcs8 = Zeroizing::new(pkcs8.to_vec());
+            Ok(Self { pkcs8, certificate })
         } else {
             let what = "it is not the key of the certificate";
             Err(Error::PrivateKey { party, what })
@@ -167,8 +176,12 @@ impl OpeningKey {
         &self.certificate
     }
 
-    pub(crate) fn secret(&self) -> &p384::SecretKey {
-        &self.secret
+    /// The key for an agreement, which ring makes with ephemeral keys only.
+    pub(crate) fn secret(&self) -> Result<p384::SecretKey, Error> {
+        p384::SecretKey::from_pkcs8_der(&self.pkcs8).map_err(|_| Error::PrivateKey {
+            party: Party::Station,
+            what: "a PKCS#8 key on P-384 is needed",
+        })
     }
 }
 

@@ -144,7 +144,8 @@ fn write_digest(manifest: &Path, library: &Path) -> anyhow::Result<()> {
     )?)
 }
 
-fn strip(from: &Path, to: &Path) -> anyhow::Result<()> {
+/// A copy without what only a debugger reads.
+pub(crate) fn strip(from: &Path, to: &Path) -> anyhow::Result<()> {
     let mut strip = Command::new("strip");
     strip.arg("--strip-unneeded").arg("-o").arg(to).arg(from);
     let output = strip.output().context("strip cannot be started")?;

@@ -8,6 +8,9 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use recueil_cert::{Server, VALIDITY_DAYS, add_station, init};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The CERT simulator. See tests/cert/PROTOCOL.md.
 #[derive(Debug, Parser)]
@@ -50,9 +53,10 @@ enum Verb {
 }
 
 fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
+    let levels = std::env::var("RUST_LOG").ok().and_then(|text| text.parse().ok());
+    tracing_subscriber::registry()
+        .with(levels.unwrap_or_else(|| Targets::new().with_default(LevelFilter::ERROR)))
+        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
         .init();
     match Arguments::parse().verb {
         Verb::Init {

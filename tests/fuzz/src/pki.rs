@@ -49,8 +49,12 @@ pub fn pki() -> &'static Pki {
         let sealing_certificate = der("seal.crt");
         let sealing = SealingKey::from_pkcs8_der(&sealing_pkcs8, &sealing_certificate, &SystemRandom::new())
             .expect("a key");
-        let opening =
-            OpeningKey::from_pkcs8_der(&der("encryption.key"), &der("encryption.crt")).expect("a key");
+        let opening = OpeningKey::from_pkcs8_der(
+            &der("encryption.key"),
+            &der("encryption.crt"),
+            &SystemRandom::new(),
+        )
+        .expect("a key");
         let roots = Roots::from_der(&[der("trust/receipt-root.crt")]).expect("a root");
         let usage = recueil_cert::RECEIPT_USAGE.map(|arc| arc.to_string()).join(".");
         Pki {

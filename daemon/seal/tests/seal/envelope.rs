@@ -95,7 +95,8 @@ fn an_envelope_for_somebody_else_or_too_large_is_refused() -> Outcome {
         KeyUsagePurpose::KeyAgreement,
         |_| (),
     )?;
-    let mixed = OpeningKey::from_pkcs8_der(&other.key_der, &pki.station_encryption.der).err();
+    let mixed =
+        OpeningKey::from_pkcs8_der(&other.key_der, &pki.station_encryption.der, &SystemRandom::new()).err();
     assert!(matches!(mixed, Some(Error::PrivateKey { .. })));
     Ok(())
 }

@@ -148,7 +148,11 @@ impl Pki {
 
     pub(crate) fn opening_key(&self) -> Outcome<OpeningKey> {
         let issued = &self.station_encryption;
-        Ok(OpeningKey::from_pkcs8_der(&issued.key_der, &issued.der)?)
+        Ok(OpeningKey::from_pkcs8_der(
+            &issued.key_der,
+            &issued.der,
+            &SystemRandom::new(),
+        )?)
     }
 }
 

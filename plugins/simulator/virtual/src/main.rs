@@ -10,6 +10,9 @@ use recueil_virtual::control::{self, Bench};
 use recueil_virtual::device::Device;
 use recueil_virtual::images::Images;
 use recueil_virtual::models;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Plays capture devices: a four-finger reader, a camera, a flatbed scanner.
 #[derive(Debug, Parser)]
@@ -55,9 +58,10 @@ struct Play {
 }
 
 fn main() -> anyhow::Result<std::process::ExitCode> {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
+    let levels = std::env::var("RUST_LOG").ok().and_then(|text| text.parse().ok());
+    tracing_subscriber::registry()
+        .with(levels.unwrap_or_else(|| Targets::new().with_default(LevelFilter::ERROR)))
+        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
         .init();
     let line = Line::parse();
     match (line.verb, line.play) {

@@ -16,7 +16,7 @@ pub(crate) fn run(rig: &mut Rig, report: &mut Report) -> anyhow::Result<()> {
     let dir = folders.folder("bench/idle", users.recueil, users.recueil, 0o700)?;
     let log = log(folders, "memory")?;
     let [mut ours, mut rival, mut resident, mut rival_resident] = [(); 4].map(|()| Samples::default());
-    let notify = crate::rig::Notify::new(folders)?;
+    let notify = crate::rig::Notify::new(folders, "memory")?;
     for round in 0..ROUNDS {
         let (recueild, _ready_after) = notify.time(rig.recueild()?, &log)?;
         let mut empty = command(&binary("recueil-rival-idle")?, users.recueil, &users);

@@ -251,8 +251,8 @@ pub(crate) struct Notify {
 }
 
 impl Notify {
-    pub(crate) fn new(folders: &Folders) -> anyhow::Result<Self> {
-        let path = folders.path("run/bench.notify");
+    pub(crate) fn new(folders: &Folders, whose: &str) -> anyhow::Result<Self> {
+        let path = folders.path(&format!("run/bench-{whose}.notify"));
         drop(std::fs::remove_file(&path));
         let socket = UnixDatagram::bind(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666))?;

@@ -1,8 +1,9 @@
 //! From exec to ready with three simulated devices, beside fprintd on the same bus.
 //!
-//! Ours in its two parts, one after the other: hostd until three devices are ready, and `recueild` until it says
-//! that it is. fprintd, with its one virtual device, until it owns its name, since it does not say more.
+//! Ours in its two parts, each alone and both at once: hostd until three devices are ready, and `recueild` until it
+//! says that it is. fprintd, with its one virtual device, until it owns its name, since it does not say more.
 
+use std::fs::File;
 use std::io::BufReader;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::rig::{Notify, PATIENCE, Rig, Running, command, log, next_line, now_ns
 
 const ROUNDS: usize = 15;
 const DEVICES: usize = 3;
+const INSTALLED: Duration = Duration::from_secs(3);
 pub(crate) const FPRINTD: &str = "/usr/libexec/fprintd";
 const POLKITD: &str = "/usr/lib/polkit-1/polkitd";
 
@@ -29,31 +31,57 @@ pub(crate) fn run(rig: &mut Rig, report: &mut Report) -> anyhow::Result<()> {
     let _polkitd = start_polkitd(&rig.station)?;
     let mut rival = Fprintd::new(rig)?;
     let hostd = Hostd::new(rig)?;
-    let notify = Notify::new(rig.folders())?;
+    let notify = Notify::new(rig.folders(), "recueild")?;
+    let hostds = Notify::new(rig.folders(), "hostd")?;
     let log = log(rig.folders(), "start")?;
 
-    let [mut service, mut devices, mut both, mut fprintd] = [(); 4].map(|()| Samples::default());
+    // A plugin is installed long before the machine starts; hostd remembers no hash of a file that is newer than this.
+    std::thread::sleep(INSTALLED);
+    let [mut service, mut devices, mut apart, mut both, mut fprintd] = [(); 5].map(|()| Samples::default());
     for _round in 0..ROUNDS {
         let (mut running, service_ready) = notify.time(rig.recueild()?, &log)?;
         running.stop();
-        let devices_ready = hostd.time(rig, &notify)?;
+        let devices_ready = hostd.time(rig, &hostds)?;
         service.push_time(service_ready);
         devices.push_time(devices_ready);
-        both.push_time(service_ready + devices_ready);
+        apart.push_time(service_ready + devices_ready);
+        both.push_time(at_once(rig, &hostd, [&notify, &hostds], &log)?);
         fprintd.push_time(rival.time(rig)?);
     }
     let (time, goal) = (Unit::Seconds, Goal::Times(0.6));
-    let name = |what: &str| format!("{what} / fprintd, exec to bus name");
-    report.compare(&name("recueild, exec to READY=1"), time, &service, &fprintd, goal);
-    report.compare(
-        &name("hostd, exec to three devices ready"),
-        time,
-        &devices,
-        &fprintd,
-        goal,
-    );
-    report.compare(&name("both, one after the other"), time, &both, &fprintd, goal);
+    for (what, ours, goal) in [
+        ("recueild, exec to READY=1", service, goal),
+        ("hostd, exec to three devices ready", devices, goal),
+        ("both, one after the other", apart, Goal::None),
+        (
+            "both at once, as systemd starts them, until both are ready",
+            both,
+            goal,
+        ),
+    ] {
+        let name = format!("{what} / fprintd, exec to bus name");
+        report.compare(&name, time, &ours, &fprintd, goal);
+    }
     Ok(())
+}
+
+/// From the start of both to when the last of them is ready.
+fn at_once(rig: &Rig, hostd: &Hostd, [own, hostds]: [&Notify; 2], log: &File) -> anyhow::Result<Duration> {
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let service = scope.spawn(|| {
+            let started = own.time(rig.recueild()?, log)?;
+            anyhow::Ok((started, begun.elapsed()))
+        });
+        hostd.time(rig, hostds)?;
+        let devices_ready = begun.elapsed();
+        let joined = service
+            .join()
+            .map_err(|_panic| anyhow::anyhow!("the thread of recueild"))?;
+        let ((mut running, _ready), service_ready) = joined?;
+        running.stop();
+        Ok(service_ready.max(devices_ready))
+    })
 }
 
 /// hostd with the bench's own devices and socket, listened to by us in the place of `recueild`.
