@@ -24,6 +24,13 @@ impl Ending {
             Self::Expired => Event::TimePassed,
         }
     }
+
+    fn state(self) -> State {
+        match self {
+            Self::Cancelled => State::Cancelled,
+            Self::Expired => State::Expired,
+        }
+    }
 }
 
 /// Most drafts at once.
@@ -108,6 +115,7 @@ impl Store {
     /// [`Error::NoDraft`]; [`Error::Inconsistent`] where `draft.items` are not those stored before and these;
     /// [`Error::Limit`]; [`Error::Full`].
     pub fn put_items(&mut self, draft: &Draft, items: Vec<Item>, stamp: &Stamp) -> Result<(), Error> {
+        self.settle(draft.id, stamp)?;
         let row = self.draft_row(draft.id)?;
         let stored = content(&row, draft.id)?;
         check_items(draft, &stored, &items)?;
@@ -181,10 +189,11 @@ impl Store {
         Ok(drafts)
     }
 
-    /// Drafts whose time is over.
+    /// Drafts whose time is over. One that is being sealed is none any more.
     pub fn expired_drafts(&self, now: jiff::Timestamp) -> Result<Vec<DossierId>, Error> {
         let mut query = self.db.prepare(
-            "SELECT draft.id FROM draft JOIN dossier USING (id) WHERE ending IS NULL AND expires_at <= ?1 ORDER BY id",
+            "SELECT draft.id FROM draft JOIN dossier USING (id)
+             WHERE ending IS NULL AND parcel = 'none' AND expires_at <= ?1 ORDER BY id",
         )?;
         let texts = query
             .query_map([nanos(now)?], |row| row.get::<_, String>(0))?
@@ -221,8 +230,12 @@ impl Store {
     /// at the next opening.
     ///
     /// # Errors
-    /// [`Error::NoDraft`], [`Error::Refused`].
+    /// [`Error::NoDraft`], [`Error::Refused`]; [`Error::Full`]: the draft is as it was, or, where its key is destroyed
+    /// already, is gone once [`Self::settle`] finds room to say so.
     pub fn destroy_draft(&mut self, id: DossierId, ending: Ending, stamp: &Stamp) -> Result<State, Error> {
+        if self.settle(id, stamp)? == Some(ending.state()) {
+            return Ok(ending.state());
+        }
         // The key may be damaged: what cannot be read can still be destroyed.
         self.is_living(id)?;
         let (end, _actor) = next(self.state(id)?, ending.event())?;
@@ -231,8 +244,10 @@ impl Store {
             audit::append(tx, stamp, "key-destroyed", Some(id))
         })?;
         // Without its key it is no draft any more, and its state does not say so yet.
+        self.half_done.insert(id);
         self.finish_ending(id, end, stamp)
-            .map_err(|error| error.made_fatal("a destruction"))?;
+            .map_err(|error| error.full_or_fatal("a destruction"))?;
+        self.half_done.remove(&id);
         Ok(end)
     }
 

@@ -38,7 +38,11 @@ pub enum Error {
     /// There is such a dossier already.
     #[error("there is a dossier {0} already")]
     Exists(DossierId),
-    /// The disk is full. Nothing changed.
+    /// The disk is full. Nothing changed; or a step that has no way back waits for room, as [`Store::seal`] and
+    /// [`Store::destroy_draft`] say.
+    ///
+    /// [`Store::seal`]: crate::Store::seal
+    /// [`Store::destroy_draft`]: crate::Store::destroy_draft
     #[error("the disk is full: free some space in the state folder")]
     Full,
     /// Draft and items do not belong together. Nothing changed.
@@ -147,9 +151,10 @@ impl Error {
         }
     }
 
-    /// This error in the middle of a step, where nothing can be told until the disk was looked at again.
-    pub(crate) fn made_fatal(self, what: &'static str) -> Self {
-        if self.is_fatal() {
+    /// This error in the middle of a step, where nothing can be told until the disk was looked at again. A full disk
+    /// can be: [`Store::settle`](crate::Store::settle) looks, and goes on, in the same process.
+    pub(crate) fn full_or_fatal(self, what: &'static str) -> Self {
+        if self.is_fatal() || matches!(self, Self::Full) {
             self
         } else {
             Self::uncertain(what, self)

@@ -81,10 +81,13 @@ impl Folder {
         written
     }
 
-    /// Gives a prepared file its name, over a file that has it, durably.
+    /// Gives a prepared file its name, over a file that has it, durably. Where the folder has no room for the name
+    /// the file has none.
     pub(crate) fn publish(&self, name: &str) -> Result<(), Error> {
-        rustix::fs::renameat(&self.0, unfinished(name), &self.0, name)
-            .map_err(|errno| Error::uncertain("a file's name", std::io::Error::from(errno)))?;
+        rustix::fs::renameat(&self.0, unfinished(name), &self.0, name).map_err(|errno| match errno {
+            Errno::NOSPC | Errno::DQUOT => Error::Full,
+            other => Error::uncertain("a file's name", std::io::Error::from(other)),
+        })?;
         sync(&self.0, "a file's name")
     }
 

@@ -26,7 +26,8 @@
 //! | R2, acknowledged refusal | the receipt with the state, then the parcel's removal |
 //!
 //! The courier may send a parcel from the moment it has its name. So a seal that was cut after that moment is
-//! finished at the next opening, never begun again: the dossier would have two fates.
+//! finished at the next opening, never begun again: the dossier would have two fates. Where it was the full disk that
+//! cut it, it is finished as soon as there is room ([`Store::settle`]).
 
 mod audit;
 mod crypt;

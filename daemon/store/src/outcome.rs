@@ -22,6 +22,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unknown`], [`Error::Refused`], [`Error::NotARow`].
     pub fn apply(&mut self, id: DossierId, event: Event, stamp: &Stamp) -> Result<State, Error> {
+        self.settle(id, stamp)?;
         let from = self.state(id)?;
         let (to, _actor) = next(from, event)?;
         let alone = TRANSITIONS
@@ -52,6 +53,7 @@ impl Store {
         stamp: &Stamp,
     ) -> Result<State, Error> {
         let id = receipt.dossier;
+        self.settle(id, stamp)?;
         let entry = self.entry(id)?;
         if bytes.is_empty() || bytes.len() > RECEIPT_MAX_BYTES {
             return Err(Error::Limit {

@@ -1,6 +1,7 @@
-//! Opening after a crash: what was half done is brought to the only end that fits what the disk holds.
+//! Opening after a crash, and going on after a full disk: what was half done is brought to the only end that fits what
+//! the disk holds.
 
-use recueil_dossier::{DossierId, Event, next};
+use recueil_dossier::{DossierId, Event, State, next};
 use rusqlite::{OptionalExtension, params};
 
 use crate::draft::{file_name, ids};
@@ -43,35 +44,43 @@ pub(crate) fn run(store: &mut Store, stamp: &Stamp) -> Result<Recovery, Error> {
     Ok(found)
 }
 
-/// A parcel that had its name may be on its way already, so its seal stands. One that had not is no parcel.
 fn finish_seals(store: &mut Store, stamp: &Stamp, found: &mut Recovery) -> Result<(), Error> {
     for id in ids(
         &store.db,
         "SELECT id FROM dossier WHERE parcel = 'writing' ORDER BY id",
     )? {
-        let text = id.to_string();
-        let (len, sha256): (u64, String) = store.db.query_row(
-            "SELECT parcel_len, parcel_sha256 FROM dossier WHERE id = ?1",
-            [&text],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        if is_there(&store.ready, id, len, &sha256)? {
-            let (sealed, _actor) = next(store.state(id)?, Event::SealWritten)?;
-            store.finish_seal(id, sealed, stamp)?;
+        if settle_seal(store, id, stamp)? {
             found.sealed.push(id);
         } else {
-            store.write_part(|tx| {
-                tx.execute(
-                    "UPDATE dossier SET parcel = 'none', title = NULL, sealed_at = NULL, parcel_sha256 = NULL,
-                     parcel_len = NULL, manifest_sha256 = NULL WHERE id = ?1",
-                    params![text],
-                )?;
-                audit::append(tx, stamp, "seal-not-done", Some(id))
-            })?;
             found.unsealed.push(id);
         }
     }
     Ok(())
+}
+
+/// A parcel that had its name may be on its way already, so its seal stands. One that had not is no parcel. Whether
+/// the dossier is sealed.
+fn settle_seal(store: &mut Store, id: DossierId, stamp: &Stamp) -> Result<bool, Error> {
+    let text = id.to_string();
+    let (len, sha256): (u64, String) = store.db.query_row(
+        "SELECT parcel_len, parcel_sha256 FROM dossier WHERE id = ?1",
+        [&text],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    if is_there(&store.ready, id, len, &sha256)? {
+        let (sealed, _actor) = next(store.state(id)?, Event::SealWritten)?;
+        store.finish_seal(id, sealed, stamp)?;
+        return Ok(true);
+    }
+    store.write_part(|tx| {
+        tx.execute(
+            "UPDATE dossier SET parcel = 'none', title = NULL, sealed_at = NULL, parcel_sha256 = NULL,
+             parcel_len = NULL, manifest_sha256 = NULL WHERE id = ?1",
+            params![text],
+        )?;
+        audit::append(tx, stamp, "seal-not-done", Some(id))
+    })?;
+    Ok(false)
 }
 
 fn finish_endings(store: &mut Store, stamp: &Stamp, found: &mut Recovery) -> Result<(), Error> {
@@ -79,15 +88,64 @@ fn finish_endings(store: &mut Store, stamp: &Stamp, found: &mut Recovery) -> Res
         &store.db,
         "SELECT id FROM draft WHERE ending IS NOT NULL ORDER BY id",
     )? {
-        let end: String = store.db.query_row(
-            "SELECT ending FROM draft WHERE id = ?1",
-            [id.to_string()],
-            |row| row.get(0),
-        )?;
-        store.finish_ending(id, row::state(&end)?, stamp)?;
+        settle_ending(store, id, stamp)?;
         found.ended.push(id);
     }
     Ok(())
+}
+
+/// A draft whose key is destroyed is none, whatever else is still there of it.
+fn settle_ending(store: &mut Store, id: DossierId, stamp: &Stamp) -> Result<(), Error> {
+    let end: Option<String> = store
+        .db
+        .query_row(
+            "SELECT ending FROM draft WHERE id = ?1 AND ending IS NOT NULL",
+            [id.to_string()],
+            |row| row.get(0),
+        )
+        .optional()?;
+    match end {
+        Some(end) => store.finish_ending(id, row::state(&end)?, stamp),
+        None => Ok(()),
+    }
+}
+
+impl Store {
+    /// Brings a seal or a destruction that a full disk stopped half-way to the only end that fits what the disk
+    /// holds, as an opening does after a crash; and gives the state then, where there was something to settle.
+    ///
+    /// # Errors
+    /// [`Error::Full`]: there is still no room, and it waits.
+    pub fn settle(&mut self, id: DossierId, stamp: &Stamp) -> Result<Option<State>, Error> {
+        if !self.half_done.contains(&id) {
+            return Ok(None);
+        }
+        let parcel: String = self.db.query_row(
+            "SELECT parcel FROM dossier WHERE id = ?1",
+            [id.to_string()],
+            |row| row.get(0),
+        )?;
+        if parcel == "writing" && !settle_seal(self, id, stamp)? {
+            self.ready.discard(&parcel_name(id));
+        }
+        settle_ending(self, id, stamp)?;
+        self.half_done.remove(&id);
+        tracing::info!(dossier = %id, "what a full disk had stopped half-way came to its end");
+        self.state(id).map(Some)
+    }
+
+    /// Settles every dossier that waits for room, as far as there is some, and gives those that wait no longer.
+    pub fn settle_all(&mut self, stamp: &Stamp) -> Result<Vec<DossierId>, Error> {
+        let mut settled = Vec::new();
+        for id in self.half_done.clone() {
+            match self.settle(id, stamp) {
+                Ok(_) => settled.push(id),
+                Err(Error::Full) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(settled)
+    }
 }
 
 fn finish_erasures(store: &mut Store, stamp: &Stamp, found: &mut Recovery) -> Result<(), Error> {

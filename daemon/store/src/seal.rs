@@ -33,6 +33,7 @@ impl Store {
     /// # Errors
     /// [`Error::NoDraft`].
     pub fn reserve_sequence(&mut self, id: DossierId, stamp: &Stamp) -> Result<u64, Error> {
+        self.settle(id, stamp)?;
         self.draft_row(id)?;
         self.write_part(|tx| {
             let text = id.to_string();
@@ -70,9 +71,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NoDraft`]; [`Error::Refused`]; [`Error::Inconsistent`] where the parcel is not what it says or
-    /// bears another number than [`Self::reserve_sequence`] gave; [`Error::Full`]: the draft is as it was.
+    /// bears another number than [`Self::reserve_sequence`] gave; [`Error::Full`]: the draft is as it was, or, where
+    /// the parcel has its name already, can only be read any more until [`Self::settle`] finds room to finish.
     pub fn seal(&mut self, parcel: &Parcel, facts: &SealedFacts, stamp: &Stamp) -> Result<State, Error> {
         let id = parcel.dossier;
+        self.settle(id, stamp)?;
         let sequence = self.checked_parcel(parcel)?;
         let (sealed, _actor) = next(self.state(id)?, Event::SealWritten)?;
         let file = parcel_name(id);
@@ -99,12 +102,15 @@ impl Store {
             }
             return Err(error);
         }
-        // From here on only the disk can tell which fate the dossier has, so every failure ends the process.
+        // From here on only the disk can tell which fate the dossier has: where it is full that is looked up once
+        // there is room, and every other failure ends the process.
+        self.half_done.insert(id);
         self.ready
             .publish(&file)
-            .map_err(|error| error.made_fatal("a parcel"))?;
+            .map_err(|error| error.full_or_fatal("a parcel"))?;
         self.finish_seal(id, sealed, stamp)
-            .map_err(|error| error.made_fatal("a seal"))?;
+            .map_err(|error| error.full_or_fatal("a seal"))?;
+        self.half_done.remove(&id);
         Ok(sealed)
     }
 

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -53,6 +54,8 @@ pub struct Store {
     pub(crate) drafts: Folder,
     pub(crate) ready: Folder,
     pub(crate) reserve_bytes: u64,
+    /// Dossiers that a full disk stopped half-way in a step without a way back.
+    pub(crate) half_done: BTreeSet<DossierId>,
     recovery: Recovery,
 }
 
@@ -82,6 +85,7 @@ impl Store {
             drafts,
             ready,
             reserve_bytes: 0,
+            half_done: BTreeSet::new(),
             recovery: Recovery::default(),
         };
         store.recovery = recover::run(&mut store, &Stamp::station(now))?;

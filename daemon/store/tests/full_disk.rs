@@ -12,9 +12,9 @@ mod common;
 
 use common::disk::{Disk, skipped};
 use common::*;
-use recueil_dossier::State;
-use recueil_faultfs::{Action, Errno, Kind, Plan};
-use recueil_store::{Error, Reserve, Store};
+use recueil_dossier::{Parcel, State};
+use recueil_faultfs::{Action, Call, Errno, Kind, Plan};
+use recueil_store::{Ending, Error, Recovery, Reserve, Store};
 
 const RESERVE: u64 = 1 << 20;
 
@@ -74,6 +74,78 @@ fn without_a_reserve_a_full_disk_is_told_and_changes_nothing() {
     disk.fs.set_capacity(None);
     put(&mut store, &mut open, item("photo", payload(1, 20_000))).unwrap();
     assert_eq!(store.load_items(open.id).unwrap().len(), 1);
+}
+
+/// A disk with a draft that is ready to be sealed, and its parcel.
+fn ready_to_seal() -> (Disk, Store, Parcel) {
+    let disk = Disk::new();
+    let mut store = open_in(&config_in(disk.fs.path()), 7).unwrap();
+    let mut open = draft(1);
+    store.create_draft(&open, &stamp(0)).unwrap();
+    put(&mut store, &mut open, item("photo", payload(1, 20_000))).unwrap();
+    let sequence = store.reserve_sequence(open.id, &stamp(2)).unwrap();
+    (disk, store, parcel(open.id, sequence, payload(9, 30_000)))
+}
+
+/// No room at the n-th call that takes some, nor from then on; false where there are fewer.
+fn no_room_from(disk: &Disk, nth: usize) {
+    let takes_room = |call: &Call| matches!(call.kind, Kind::Create | Kind::Write | Kind::Rename);
+    disk.fs
+        .arm(Plan::new(nth, Action::FailOn(Errno::NOSPC), takes_room));
+}
+
+#[test]
+fn a_seal_that_a_full_disk_stops_anywhere_has_one_fate_once_there_is_room() {
+    if skipped() {
+        return;
+    }
+    let (mut stopped, mut kept, mut sent) = (0, 0, 0);
+    for nth in 1.. {
+        let (disk, mut store, parcel) = ready_to_seal();
+        let id = parcel.dossier;
+        let name = disk.fs.path().join(format!("ready/{id}.p7m"));
+        no_room_from(&disk, nth);
+        let told = store.seal(&parcel, &facts(), &stamp(3));
+        if told.is_ok() {
+            assert!(
+                disk.fs.disarm().is_none(),
+                "at {nth} no room was needed and it was told"
+            );
+            break;
+        }
+        assert!(matches!(told, Err(Error::Full)), "at {nth}: {told:?}");
+        stopped += 1;
+        // The courier may take it from now on, so nothing may be changed or given up any more.
+        let on_its_way = name.exists();
+        for again in [
+            store.save_draft(&store.load_draft(id).unwrap_or(draft(1)), &stamp(4)),
+            store.destroy_draft(id, Ending::Cancelled, &stamp(4)).map(drop),
+            store.seal(&parcel, &facts(), &stamp(4)).map(drop),
+        ] {
+            let refused = matches!(again, Err(Error::Full));
+            assert!(refused, "at {nth}: {again:?}");
+        }
+        let expired = store.expired_drafts(at(1 << 30)).unwrap();
+        assert!(!(on_its_way && expired.contains(&id)), "at {nth}");
+        disk.fs.disarm();
+        let settled = store.settle_all(&stamp(5)).unwrap();
+        if on_its_way {
+            sent += 1;
+            assert_eq!(settled, [id], "at {nth}");
+            assert_eq!(store.state(id).unwrap(), State::Sealed, "at {nth}");
+            assert_eq!(std::fs::read(&name).unwrap(), parcel.bytes, "at {nth}");
+        } else {
+            kept += 1;
+            assert_eq!(store.load_items(id).unwrap().len(), 1, "at {nth}");
+            store.seal(&parcel, &facts(), &stamp(6)).unwrap();
+        }
+        drop(store);
+        let store = open_in(&config_in(disk.fs.path()), 7).unwrap();
+        assert_eq!(*store.recovery(), Recovery::default(), "at {nth}");
+        store.verify_audit().unwrap();
+    }
+    eprintln!("sealing stopped at each of {stopped} calls: {kept} drafts kept, {sent} parcels on their way");
+    assert!(kept > 0 && sent > 0);
 }
 
 #[test]

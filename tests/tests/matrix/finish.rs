@@ -94,17 +94,7 @@ pub(crate) async fn begin_again(rig: &mut Rig, scene: &mut Scene) -> anyhow::Res
     scene.subject = Some(subject);
     scene.restarted = false;
     match scene.state {
-        State::Sealing => {
-            let dossier = scene.dossier.dossier.clone();
-            let sealed = scene
-                .subject()?
-                .run(|_client| Box::pin(async move { told(dossier.seal().await.map_err(Into::into)) }))
-                .await?;
-            if sealed.is_some() {
-                return Ok(sealed);
-            }
-            followed(scene).await
-        }
+        State::Sealing => seal_again(scene).await,
         State::Sending => followed(scene).await,
         _ => {
             let id = scene.reader.id.clone();
@@ -121,6 +111,19 @@ pub(crate) async fn begin_again(rig: &mut Rig, scene: &mut Scene) -> anyhow::Res
             scene.captures_and_cancels().await
         }
     }
+}
+
+/// The same call once more, and the parcel on its way.
+pub(crate) async fn seal_again(scene: &mut Scene) -> anyhow::Result<Option<Error>> {
+    let dossier = scene.dossier.dossier.clone();
+    let sealed = scene
+        .subject()?
+        .run(|_client| Box::pin(async move { told(dossier.seal().await.map_err(Into::into)) }))
+        .await?;
+    if sealed.is_some() {
+        return Ok(sealed);
+    }
+    followed(scene).await
 }
 
 /// Both hands, as far as the capture lets them.

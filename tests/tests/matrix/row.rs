@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use recueil_bus::{Code, Error};
 
-use crate::finish::{begin_again, finish};
+use crate::finish::{begin_again, finish, seal_again};
 use crate::rig::Rig;
 use crate::scene::Scene;
 use crate::strike::{mend, strike};
@@ -155,7 +155,8 @@ async fn works_again(rig: &mut Rig, scene: &mut Scene, fault: Fault) -> anyhow::
         begin_again(rig, scene).await?
     } else {
         match scene.state {
-            State::Sealing | State::Sending => None,
+            State::Sealing => seal_again(scene).await?,
+            State::Sending => None,
             _ => {
                 let id = scene.reader.id.clone();
                 let ready = rig.observer.until_device(&id, |view| view.state == "ready");

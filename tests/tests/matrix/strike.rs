@@ -18,8 +18,6 @@ use crate::table::{Fault, State};
 const JUMP: &str = "+3600";
 /// What `recueild` ends with where the bus is gone (`EX_TEMPFAIL`).
 const BUS_GONE: i32 = 75;
-/// And where the disk did not keep what it was given (`EX_IOERR`).
-const DISK_LOST: i32 = 74;
 
 /// Lets it come. Gives what a caller was told at once, where a caller is what comes.
 pub(crate) async fn strike(rig: &mut Rig, scene: &mut Scene, fault: Fault) -> anyhow::Result<Option<Error>> {
@@ -86,19 +84,7 @@ pub(crate) async fn strike(rig: &mut Rig, scene: &mut Scene, fault: Fault) -> an
 /// Takes it back: space, a disk that can be written, the true time, the device.
 pub(crate) async fn mend(rig: &mut Rig, scene: &mut Scene, fault: Fault) -> anyhow::Result<()> {
     match fault {
-        Fault::DiskFull => {
-            // With a parcel on the disk and no room to say so nothing is certain: it ends, to look at the disk anew.
-            let ends = scene.state == State::Sealing;
-            if ends {
-                let status = rig.station.recueild_ended()?;
-                anyhow::ensure!(status.code() == Some(DISK_LOST), "recueild ended with {status}");
-            }
-            rig.station.empty_disk()?;
-            if ends {
-                rig.station.start_recueild()?;
-                scene.restarted = true;
-            }
-        }
+        Fault::DiskFull => rig.station.empty_disk()?,
         Fault::DiskReadOnly => {
             rig.station.repair_disk()?;
             scene.restarted = true;

@@ -11,6 +11,7 @@ impl Dossier {
     /// Repeating it on a sealed dossier is answered as the first time.
     pub(super) async fn seal(&mut self) -> Result<(), Error> {
         let id = self.id;
+        self.settle().await?;
         if self.open.is_none() {
             let entry = self.shop.storage.run(move |store| store.entry(id)).await?;
             return match entry.sealed {
@@ -65,9 +66,28 @@ impl Dossier {
             .run(move |store| store.seal(&parcel, &facts, &stamp))
             .await?;
         self.open = None;
+        self.let_courier_look();
+        Ok(())
+    }
+
+    /// Finishes a seal that a full disk stopped half-way, or takes it back.
+    async fn settle(&mut self) -> Result<(), Error> {
+        let (id, stamp) = (self.id, self.stamp());
+        let settled = self
+            .shop
+            .storage
+            .run(move |store| store.settle(id, &stamp))
+            .await?;
+        if settled == Some(State::Sealed) {
+            self.open = None;
+            self.let_courier_look();
+        }
+        Ok(())
+    }
+
+    fn let_courier_look(&self) {
         let courier = self.shop.courier.clone();
         tokio::spawn(async move { courier.look().await });
-        Ok(())
     }
 
     pub(super) async fn acknowledge_refusal(&mut self) -> Result<(), Error> {

@@ -124,7 +124,18 @@ impl Station {
         }
     }
 
+    /// Finishes what a full disk stopped half-way, once there is room: of a parcel that was sent meanwhile there may be
+    /// a receipt.
+    async fn settle(&self) {
+        let stamp = Stamp::station(Timestamp::now());
+        let settled = self.shop.storage.run(move |store| store.settle_all(&stamp));
+        for id in settled.await.unwrap_or_default() {
+            self.tell(id, News::Changed);
+        }
+    }
+
     pub(super) async fn collect_receipts(&mut self) {
+        self.settle().await;
         let Some(keys) = self.shop.keys.clone() else {
             return;
         };
