@@ -1,5 +1,8 @@
 //! One row of the matrix, played: every cell of one state on one station.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -23,7 +26,7 @@ pub(crate) async fn row(state: State) -> anyhow::Result<()> {
         |fault: Fault| fault == Fault::PluginHangs && matches!(state, State::Capturing | State::Analysing);
     let only = std::env::var("RECUEIL_FAULT").ok();
     let asked = |fault: Fault| only.as_deref().is_none_or(|only| only == fault.name());
-    let mut failed = Vec::new();
+    let mut went = BTreeMap::new();
     for short in [false, true] {
         let hand_s = if short { SHORT_HAND_S } else { HAND_S };
         let faults: Vec<_> = Fault::ALL
@@ -39,20 +42,22 @@ pub(crate) async fn row(state: State) -> anyhow::Result<()> {
         };
         for fault in faults {
             let expected = match cell(state, fault).context("a cell of the table is empty")? {
-                Cell::Impossible(guard) => {
+                expected @ Cell::Impossible(guard) => {
                     println!(
                         "{} × {}: cannot occur: {}",
                         state.name(),
                         fault.name(),
                         guard.name()
                     );
+                    went.insert(fault, Ok(expected));
                     continue;
                 }
                 expected => expected,
             };
-            if let Err(error) = play(&mut rig, state, fault, expected, short).await {
-                println!("{error:?}");
-                failed.push(fault.name());
+            let played = play(&mut rig, state, fault, expected, short).await;
+            let failed = played.is_err();
+            went.insert(fault, played);
+            if failed {
                 drop(rig);
                 // What one cell broke is not held against the next.
                 match Rig::start(hand_s).await? {
@@ -65,11 +70,51 @@ pub(crate) async fn row(state: State) -> anyhow::Result<()> {
             witness.ends_well().await?;
         }
     }
-    ensure!(failed.is_empty(), "{} × {failed:?}", state.name());
+    keep(state, &went)?;
+    let failed: Vec<_> = went
+        .iter()
+        .filter_map(|(fault, went)| Some(format!("{}: {:?}", fault.name(), went.as_ref().err()?)))
+        .collect();
+    let guarded = went
+        .values()
+        .flatten()
+        .filter(|cell| matches!(cell, Cell::Impossible(_)));
+    let guarded = guarded.count();
+    println!(
+        "{}: {} cells: {} played, {} of them failed, {guarded} cannot occur",
+        state.name(),
+        went.len(),
+        went.len() - guarded,
+        failed.len()
+    );
+    ensure!(failed.is_empty(), "{} × {}", state.name(), failed.join("\n"));
     Ok(())
 }
 
-async fn play(rig: &mut Rig, state: State, fault: Fault, expected: Cell, short: bool) -> anyhow::Result<()> {
+/// A column of the table as it went, for `cargo xtask faults matrix`, which prints them side by side.
+fn keep(state: State, went: &BTreeMap<Fault, anyhow::Result<Cell>>) -> anyhow::Result<()> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("matrix");
+    std::fs::create_dir_all(&folder)?;
+    let mut column = String::new();
+    for (fault, went) in went {
+        let text = went
+            .as_ref()
+            .map_or_else(|_| "FAILED".to_owned(), |cell| cell.text());
+        writeln!(column, "{}\t{text}", fault.name())?;
+    }
+    let number = State::ALL.iter().position(|known| *known == state);
+    let file = format!("{} {}", number.unwrap_or_default(), state.name());
+    Ok(std::fs::write(folder.join(file), column)?)
+}
+
+/// Plays a cell; gives what was seen.
+async fn play(
+    rig: &mut Rig,
+    state: State,
+    fault: Fault,
+    expected: Cell,
+    short: bool,
+) -> anyhow::Result<Cell> {
     let begun = Instant::now();
     let played = tokio::time::timeout(CELL_MAX, one(rig, state, fault, expected, short)).await;
     let place = || {
@@ -82,9 +127,12 @@ async fn play(rig: &mut Rig, state: State, fault: Fault, expected: Cell, short: 
     };
     let told = played.with_context(place)?.with_context(place)?;
     let seconds = begun.elapsed().as_secs_f64();
+    let seen = told
+        .as_ref()
+        .map_or(Cell::RiddenOut, |error| Cell::Error(error.code));
     let what = told.map_or("ridden out".to_owned(), |error| error.to_string());
     println!("{} × {}: {what} ({seconds:.1} s)", state.name(), fault.name());
-    Ok(())
+    Ok(seen)
 }
 
 async fn one(

@@ -99,6 +99,20 @@ pub(crate) enum Cell {
     Impossible(Guard),
 }
 
+impl Cell {
+    /// As the table in `tests/FAULTS.md` has it.
+    pub(crate) fn text(self) -> String {
+        match self {
+            Self::RiddenOut => "ridden out".to_owned(),
+            Self::Error(code) => format!("`{}`", code.as_str()),
+            Self::Impossible(guard) => {
+                let number = Guard::ALL.iter().position(|known| *known == guard);
+                format!("– {}", number.map_or(0, |number| number + 1))
+            }
+        }
+    }
+}
+
 /// What a fault does to those who have nothing to do with it: the witness at another device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Others {
@@ -199,14 +213,7 @@ pub(crate) fn markdown() -> String {
     for (fault, cells) in TABLE {
         write!(text, "\n| {} |", fault.name()).unwrap();
         for cell in cells {
-            match cell {
-                Cell::RiddenOut => text.push_str(" ridden out |"),
-                Cell::Error(code) => write!(text, " `{}` |", code.as_str()).unwrap(),
-                Cell::Impossible(guard) => {
-                    let number = Guard::ALL.iter().position(|known| *known == guard);
-                    write!(text, " – {} |", number.map_or(0, |number| number + 1)).unwrap();
-                }
-            }
+            write!(text, " {} |", cell.text()).unwrap();
         }
     }
     let (ridden, told, impossible) = counts();
