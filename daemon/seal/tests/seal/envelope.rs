@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rcgen::{KeyUsagePurpose, PKCS_ECDSA_P384_SHA384};
 use recueil_seal::{Error, OpeningKey, open_envelope};
+use ring::rand::SystemRandom;
 
 use crate::support::{Outcome, Pki, noise, openssl};
 
