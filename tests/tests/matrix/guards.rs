@@ -125,7 +125,7 @@ async fn an_analyser_lives_as_long_as_its_capture() -> anyhow::Result<()> {
         let _scene = Scene::enter(&mut rig, state, Fault::AnalyserKilled).await?;
         ensure!(analysers() == of_the_witness, "{}", state.name());
     }
-    rig.count();
+    rig.count().await?;
     let mut scene = Scene::enter(&mut rig, State::Capturing, Fault::AnalyserKilled).await?;
     ensure!(analysers().len() == 2);
     scene.cancel().await?;

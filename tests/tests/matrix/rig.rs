@@ -93,9 +93,23 @@ impl Rig {
         clock::turn(&self.clock.path().join("clock"), by)
     }
 
-    /// Counts what the station holds.
-    pub(crate) fn count(&mut self) {
+    /// Counts what the station holds, once it is whole: `recueild` finds a service that was started again after a
+    /// pause, and its line there is none that is left behind.
+    pub(crate) async fn count(&mut self) -> anyhow::Result<()> {
+        let whole = async {
+            loop {
+                let now = self.observer.station.status().await?;
+                if now.hostd == "connected" && now.courier == "connected" {
+                    return anyhow::Ok(());
+                }
+                // There is no event for it.
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        let waited = tokio::time::timeout(crate::reader::WAIT_MAX, whole).await;
+        waited.context("the services do not find each other")??;
         self.before = Some(Census::take(&self.station));
+        Ok(())
     }
 
     /// Waits until it holds no more than when it was counted.

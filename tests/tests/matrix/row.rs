@@ -142,7 +142,7 @@ async fn one(
     expected: Cell,
     short: bool,
 ) -> anyhow::Result<Option<Error>> {
-    rig.count();
+    rig.count().await?;
     let mut scene = Scene::enter(rig, state, fault)
         .await
         .context("entering the state")?;
