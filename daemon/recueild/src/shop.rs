@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
-use recueil_bus::{Caller, Code, Error, Service};
-use recueil_dossier::DossierId;
+use recueil_bus::{Caller, Code, Error, Opened, Reply, Service};
+use recueil_dossier::{AgentId, DossierId};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -32,6 +32,14 @@ pub(crate) enum Internal {
     CaptureOver,
     /// CERT moved this dossier on.
     Moved(DossierId),
+    /// The dossier that a client opens or adopts is in the store.
+    Found {
+        caller: Caller,
+        /// Who worked at the caller when it asked.
+        agent: AgentId,
+        id: DossierId,
+        reply: Reply<Opened>,
+    },
 }
 
 /// A device held for one capture. Dropped, it is over, however that came.

@@ -1,4 +1,6 @@
-//! The store on a thread of its own: its calls wait for the disk.
+//! The store on a thread of its own: its calls wait for the disk. Users take turns at it.
+
+use std::collections::VecDeque;
 
 use recueil_bus::{Code, Error};
 use recueil_store::{Entry, Filter, Store};
@@ -6,8 +8,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 type Job = Box<dyn FnOnce(&mut Store) + Send>;
+/// For whom a step is done; none is the station itself.
+type User = Option<u32>;
 
-/// Jobs that may wait for the disk.
+/// Steps that may come in while one is done. How many wait in all is bounded by who waits for them: the calls and
+/// captures that a user may have at once, and the station.
 const JOBS: usize = 128;
 /// Dossiers in one page.
 const PAGE: usize = 200;
@@ -15,25 +20,34 @@ const PAGE: usize = 200;
 /// The way to the store; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Storage {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<(User, Job)>,
+    user: User,
     fatal: CancellationToken,
 }
 
 impl Storage {
     /// Takes the store. `fatal` is cancelled when the disk can no longer be trusted.
     pub(crate) fn start(mut store: Store, fatal: CancellationToken) -> std::io::Result<Self> {
-        let (jobs, mut receiver) = mpsc::channel::<Job>(JOBS);
+        let (jobs, mut receiver) = mpsc::channel(JOBS);
         // A store that ends while it is needed, by a mistake of ours, must not leave a service that keeps nothing.
         let ends = fatal.clone().drop_guard();
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || {
                 let _ends = ends;
-                while let Some(job) = receiver.blocking_recv() {
+                let mut turns = Turns::default();
+                while let Some(job) = turns.next(&mut receiver) {
                     job(&mut store);
                 }
             })?;
-        Ok(Self { jobs, fatal })
+        let user = None;
+        Ok(Self { jobs, user, fatal })
+    }
+
+    /// The same way, where what this user asks for waits behind his own steps alone, and one of every other's.
+    pub(crate) fn of_user(&self, uid: u32) -> Self {
+        let user = Some(uid);
+        Self { user, ..self.clone() }
     }
 
     /// Runs one step on the store and waits for it.
@@ -47,7 +61,10 @@ impl Storage {
         };
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |store| drop(reply.send(step(store))));
-        self.jobs.send(job).await.map_err(|_stopped| stopping())?;
+        self.jobs
+            .send((self.user, job))
+            .await
+            .map_err(|_stopped| stopping())?;
         answer
             .await
             .map_err(|_stopped| stopping())?
@@ -64,6 +81,34 @@ impl Storage {
             self.fatal.cancel();
         }
         store_error(error)
+    }
+}
+
+/// Steps that wait, by user, the next first. Whoever was served goes to the end.
+#[derive(Default)]
+struct Turns(VecDeque<(User, VecDeque<Job>)>);
+
+impl Turns {
+    /// The next step; none when nobody can ask for one any more.
+    fn next(&mut self, incoming: &mut mpsc::Receiver<(User, Job)>) -> Option<Job> {
+        while let Ok((user, job)) = incoming.try_recv() {
+            self.wait(user, job);
+        }
+        let Some((user, mut jobs)) = self.0.pop_front() else {
+            return incoming.blocking_recv().map(|(_first, job)| job);
+        };
+        let job = jobs.pop_front();
+        if !jobs.is_empty() {
+            self.0.push_back((user, jobs));
+        }
+        job
+    }
+
+    fn wait(&mut self, user: User, job: Job) {
+        match self.0.iter_mut().find(|(waiting, _)| *waiting == user) {
+            Some((_, jobs)) => jobs.push_back(job),
+            None => self.0.push_back((user, VecDeque::from([job]))),
+        }
     }
 }
 
@@ -226,6 +271,27 @@ mod tests {
         let drafts = disk.storage.run(|store| Ok(store.drafts()?.len())).await.unwrap();
         assert_eq!(drafts, 0);
         assert!(!disk.fatal.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn users_take_turns_each_in_the_order_of_his_calls() {
+        let disk = Disk::new();
+        let (begin, may_begin) = std::sync::mpsc::channel::<()>();
+        let (done, order) = std::sync::mpsc::channel();
+        let mut calls = tokio::task::JoinSet::new();
+        let storage = disk.storage.clone();
+        calls.spawn(async move { storage.run(move |_store| Ok(may_begin.recv().is_ok())).await });
+        for (uid, name) in [(1, 'a'), (1, 'b'), (1, 'c'), (2, 'x'), (1, 'd'), (2, 'y')] {
+            let (done, storage) = (done.clone(), disk.storage.of_user(uid));
+            calls.spawn(async move { storage.run(move |_store| Ok(done.send(name).is_ok())).await });
+        }
+        // One thread runs them in this order: after one turn of each, all wait for the first.
+        tokio::task::yield_now().await;
+        begin.send(()).unwrap();
+        while let Some(answer) = calls.join_next().await {
+            assert!(answer.unwrap().unwrap());
+        }
+        assert_eq!(order.try_iter().collect::<String>(), "axbycd");
     }
 
     #[tokio::test]

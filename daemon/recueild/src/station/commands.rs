@@ -10,7 +10,8 @@ use recueil_dossier::{AgentId, DossierId, State};
 use recueil_store::{Entry, Filter};
 use recueil_wire::devices::HostLimits;
 
-use super::dossiers::{DRAFTS, Wanted};
+use super::dossiers::Wanted;
+use super::drafts::DRAFTS;
 use super::{Station, Working};
 use crate::courier;
 use crate::quotas::too_many;
@@ -42,9 +43,9 @@ impl Station {
                     demande,
                     token,
                 };
-                self.open_dossier(wanted, reply).await;
+                self.open_dossier(wanted, reply);
             }
-            StationCommand::Adopt { caller, id, reply } => self.adopt(caller, id, reply).await,
+            StationCommand::Adopt { caller, id, reply } => self.adopt(caller, id, reply),
             StationCommand::ListDrafts { caller, reply } => self.list_drafts(caller.uid, reply),
             StationCommand::ListDossiers {
                 caller,
@@ -115,7 +116,7 @@ impl Station {
             states: DRAFTS.to_vec(),
             ..Filter::default()
         };
-        let storage = self.shop.storage.clone();
+        let storage = self.shop.storage.of_user(uid);
         tokio::spawn(async move {
             let page = storage.run(move |store| store.list(&filter, None, 200)).await;
             drop(reply.send(page.map(|page| page.entries.iter().map(summary).collect())));
@@ -149,7 +150,7 @@ impl Station {
             states,
             ..Filter::default()
         };
-        let storage = self.shop.storage.clone();
+        let storage = self.shop.storage.of_user(uid);
         let limit = usize::try_from(limit).unwrap_or(1);
         tokio::spawn(async move {
             let page = storage.run(move |store| store.list(&filter, after, limit)).await;

@@ -1,20 +1,17 @@
 //! Opening, adopting and ending dossiers.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use recueil_bus::{Caller, Code, Error, Opened, Published, Reply};
-use recueil_dossier::{
-    AgentId, DemandeNumber, DossierId, Draft, Kind, Opening, State, close_of_next_working_day,
-};
-use recueil_store::{Answered, Ending, Filter, Stamp};
-use ring::rand::{SecureRandom, SystemRandom};
+use recueil_dossier::{AgentId, DemandeNumber, DossierId, Kind, Procedure, close_of_next_working_day};
+use recueil_store::{Ending, Stamp};
 
-use super::{Station, agent_of};
+use super::drafts::Drafts;
+use super::{Settings, Station, agent_of};
 use crate::dossier::{self, News, Placing};
 use crate::quotas::too_many;
-use crate::shop::new_path;
-
-/// States of a draft.
-pub(super) const DRAFTS: &[State] = &[State::Draft, State::ToSign];
+use crate::shop::{Internal, Shop, new_path};
 
 /// What a client wants opened.
 pub(super) struct Wanted {
@@ -26,139 +23,129 @@ pub(super) struct Wanted {
 
 impl Station {
     /// Opens a draft and answers when it is on the bus.
-    pub(super) async fn open_dossier(&mut self, wanted: Wanted, reply: Reply<Opened>) {
-        match self.draft_for(&wanted).await {
-            Ok(id) => self.put_on_desk(wanted.caller, id, reply),
+    pub(super) fn open_dossier(&mut self, wanted: Wanted, reply: Reply<Opened>) {
+        match self.opening(&wanted) {
+            Ok((agent, procedure)) => {
+                let drafts = Drafts::of(&self.shop, &wanted.caller, &agent);
+                let expires_at = {
+                    let Settings {
+                        zone,
+                        drafts_expire_at,
+                        ..
+                    } = &self.settings;
+                    close_of_next_working_day(Timestamp::now(), zone, *drafts_expire_at)
+                };
+                let Wanted {
+                    caller,
+                    demande,
+                    token,
+                    ..
+                } = wanted;
+                let found = async move { drafts.open(&procedure, demande, token, expires_at).await };
+                self.find(caller, agent, found, reply);
+            }
             Err(error) => drop(reply.send(Err(error))),
         }
     }
 
-    /// The draft that this token opened before, or a new one; durable.
-    async fn draft_for(&mut self, wanted: &Wanted) -> Result<DossierId, Error> {
-        let Wanted {
-            caller,
-            procedure,
-            demande,
-            token,
-        } = wanted;
-        self.departed.refuse(caller)?;
-        let agent = agent_of(&self.agents, &caller.name)?;
-        let procedure = self.shop.rules.procedure(procedure)?;
-        if (procedure.kind == Kind::HandOver) != demande.is_some() {
+    /// Who opens a dossier, and by which procedure.
+    fn opening(&self, wanted: &Wanted) -> Result<(AgentId, Arc<Procedure>), Error> {
+        self.departed.refuse(&wanted.caller)?;
+        let agent = agent_of(&self.agents, &wanted.caller.name)?;
+        let procedure = self.shop.rules.procedure(&wanted.procedure)?;
+        if (procedure.kind == Kind::HandOver) != wanted.demande.is_some() {
             let text = "the procedure is of another kind than the one asked for";
             return Err(Error::new(Code::InvalidArgument, text));
         }
-        self.check_quota(caller.uid)?;
-        let now = Timestamp::now();
-        let number = demande.as_ref().map(DemandeNumber::as_str).unwrap_or_default();
-        let method = format!("OpenDossier {} {number}", procedure.reference.id);
-        let drafts_max = self.shop.quotas.config.drafts;
-        let (uid, recall) = (caller.uid, token.clone().map(|token| (token, method.clone())));
-        let (recalled, drafts) = self
-            .shop
-            .storage
-            .run(move |store| {
-                let recalled = match recall {
-                    Some((token, method)) => store.recall_token(uid, &token, &method, now)?,
-                    None => None,
-                };
-                let filter = Filter {
-                    owner_uid: Some(uid),
-                    states: DRAFTS.to_vec(),
-                    ..Filter::default()
-                };
-                let drafts = store.list(&filter, None, drafts_max)?.entries.len();
-                Ok((recalled, drafts))
-            })
-            .await?;
-        if let Some(id) = recalled.and_then(|answer| answer.parse::<DossierId>().ok()) {
-            return self.adoptable(caller, id).await;
-        }
-        too_many(drafts, drafts_max, "drafts", "seal or cancel some")?;
-        self.shop.quotas.open_draft(uid)?;
-        let mut random = [0; 10];
-        SystemRandom::new()
-            .fill(&mut random)
-            .map_err(|_none| Error::new(Code::Storage, "the system gives no random bytes; try again"))?;
-        let id = DossierId::new(now, random);
-        let opening = Opening {
-            id,
-            owner_uid: caller.uid,
-            agent: agent.clone(),
-            at: now,
-            expires_at: close_of_next_working_day(now, &self.settings.zone, self.settings.drafts_expire_at),
-            demande: demande.clone(),
-        };
-        let draft = Draft::open(&procedure, opening);
-        let answered = token.clone().map(|token| Answered {
-            token,
-            method,
-            answer: id.to_string(),
-        });
-        let stamp = Stamp {
-            at: now,
-            agent: Some(agent),
-            uid: caller.uid,
-            answered,
-        };
-        self.shop
-            .storage
-            .run(move |store| store.create_draft(&draft, &stamp))
-            .await?;
-        Ok(id)
+        self.check_quota(wanted.caller.uid)?;
+        Ok((agent, procedure))
     }
 
     /// A dossier of the caller's uid, a draft of its agent. Where another living connection has it, it is taken
     /// from there: both are of one user.
-    pub(super) async fn adopt(&mut self, caller: Caller, id: DossierId, reply: Reply<Opened>) {
-        match self.adoptable(&caller, id).await {
-            Ok(id) => self.put_on_desk(caller, id, reply),
+    pub(super) fn adopt(&mut self, caller: Caller, id: DossierId, reply: Reply<Opened>) {
+        let agent = self.departed.refuse(&caller);
+        match agent.and_then(|()| agent_of(&self.agents, &caller.name)) {
+            Ok(agent) => {
+                let drafts = Drafts::of(&self.shop, &caller, &agent);
+                self.find(caller, agent, async move { drafts.adoptable(id).await }, reply);
+            }
             Err(error) => drop(reply.send(Err(error))),
         }
     }
 
-    async fn adoptable(&self, caller: &Caller, id: DossierId) -> Result<DossierId, Error> {
-        self.departed.refuse(caller)?;
-        let agent = agent_of(&self.agents, &caller.name)?;
-        let unknown = || {
-            let text = "this user has no such dossier on this station; look at ListDrafts and ListDossiers";
-            Error::new(Code::UnknownDossier, text)
-        };
-        let entry = self.shop.storage.run(move |store| store.entry(id)).await;
-        let entry = entry.map_err(|error| match error.code {
-            Code::UnknownDossier => unknown(),
-            _ => error,
-        })?;
-        if entry.owner_uid != caller.uid {
-            return Err(unknown());
-        }
-        if DRAFTS.contains(&entry.state) && entry.agent != Some(agent) {
-            let text = "the draft is another agent's, who can pass it on with Transfer";
-            return Err(Error::new(Code::NotOwner, text));
-        }
-        Ok(id)
+    /// Looks for a dossier in the store, and goes on when it is found: nobody else waits for that.
+    fn find(
+        &self,
+        caller: Caller,
+        agent: AgentId,
+        found: impl Future<Output = Result<DossierId, Error>> + Send + 'static,
+        reply: Reply<Opened>,
+    ) {
+        let station = self.shop.station.clone();
+        self.shop.tasks.spawn(async move {
+            match found.await {
+                Ok(id) => {
+                    let found = Internal::Found {
+                        caller,
+                        agent,
+                        id,
+                        reply,
+                    };
+                    // A station that is gone answers nobody.
+                    drop(station.send(found).await);
+                }
+                Err(error) => drop(reply.send(Err(error))),
+            }
+        });
     }
 
-    fn put_on_desk(&mut self, caller: Caller, id: DossierId, reply: Reply<Opened>) {
-        let placing = match self.placing(caller, id) {
+    /// Puts a dossier that was found on the bus, and answers when it is there.
+    pub(super) fn put_on_desk(
+        &mut self,
+        caller: Caller,
+        agent: &AgentId,
+        id: DossierId,
+        reply: Reply<Opened>,
+    ) {
+        let uid = caller.uid;
+        let placing = match self.placing(caller, agent, id) {
             Ok(placing) => placing,
             Err(answer) => return drop(reply.send(answer)),
+        };
+        let storage = self.shop.storage.of_user(uid);
+        let shop = Shop {
+            storage,
+            ..self.shop.clone()
         };
         let before = self.desks.remove(&id).map(|desk| desk.close());
         let placing = Placing {
             id,
-            agent: placing.0,
-            published: placing.1,
+            agent: agent.clone(),
+            published: placing,
             before,
             stop: self.stop.child_token(),
             reply,
         };
-        self.desks.insert(id, dossier::place(self.shop.clone(), placing));
+        self.desks.insert(id, dossier::place(shop, placing));
     }
 
-    /// Who works and under which path; or the answer, where the caller has it already or may not have it.
-    fn placing(&self, caller: Caller, id: DossierId) -> Result<(AgentId, Published), Result<Opened, Error>> {
-        let agent = agent_of(&self.agents, &caller.name).map_err(Err)?;
+    /// Under which path and for whom; or the answer, where the caller has it already or may not have it.
+    fn placing(
+        &self,
+        caller: Caller,
+        agent: &AgentId,
+        id: DossierId,
+    ) -> Result<Published, Result<Opened, Error>> {
+        if self.stop.is_cancelled() {
+            let text = "the station is stopping; the draft is kept; adopt it when the station is back";
+            return Err(Err(Error::new(Code::WrongState, text)));
+        }
+        self.departed.refuse(&caller).map_err(Err)?;
+        if agent_of(&self.agents, &caller.name).map_err(Err)? != *agent {
+            let text = "another agent began to work meanwhile; the draft is kept for the one before";
+            return Err(Err(Error::new(Code::NotOwner, text)));
+        }
         if let Some(desk) = self.desks.get(&id).filter(|desk| desk.is_open())
             && desk.published.holder.name == caller.name
         {
@@ -172,7 +159,7 @@ impl Station {
         self.check_quota(caller.uid).map_err(Err)?;
         let path = new_path("dossier").map_err(Err)?;
         let holder = caller;
-        Ok((agent, Published { path, holder }))
+        Ok(Published { path, holder })
     }
 
     fn check_quota(&self, uid: u32) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 
 mod commands;
 mod dossiers;
+mod drafts;
 mod leases;
 mod news;
 mod sleep;
@@ -177,6 +178,12 @@ impl Station {
             }
             Internal::CaptureOver => self.sweep_captures().await,
             Internal::Moved(id) => self.tell(id, News::Changed),
+            Internal::Found {
+                caller,
+                agent,
+                id,
+                reply,
+            } => self.put_on_desk(caller, &agent, id, reply),
         }
     }
 
