@@ -5,11 +5,10 @@
 use std::time::{Duration, Instant};
 
 use recueil_bus::{BusConnection, NAME, ROOT};
-use recueil_tests::hostile::{Habit, Load};
 use recueil_tests::{Client, Followed, Options, Station, User, acting_as, binary};
 
 use crate::report::{Goal, Report, Samples, Unit};
-use crate::rig::{Rig, Running, allow_rivals, command, log};
+use crate::rig::{Rig, Running, allow_rivals, command, log, own_user};
 
 /// Name and interface of `recueil-rival-property`.
 const EMPTY: &str = "fr.recueil.Rival1";
@@ -48,18 +47,12 @@ pub(crate) fn run(_rig: &mut Rig, report: &mut Report) -> anyhow::Result<()> {
         let client = acting_as(users.client, client).await?;
         let dossier = client.open("deposit", "cni-adulte", None).await?;
         let quiet = measure(&client, &dossier).await?;
-        let bus = station.bus_address();
-        // The bus daemon copies what is huge, for any service, and nobody can keep it from that.
-        let small: Vec<_> = Habit::ALL
-            .into_iter()
-            .filter(|habit| *habit != Habit::Huge)
-            .collect();
-        let load = Load::start(bus, HOSTILE, &small, &[ROOT.to_owned()], SEED);
+        let hostile = hostile_clients(&station, true)?;
         let fair = measure(&client, &dossier).await?;
-        drop(load);
-        let load = Load::start(bus, HOSTILE, &Habit::ALL, &[ROOT.to_owned()], SEED);
+        drop(hostile);
+        let hostile = hostile_clients(&station, false)?;
         let all = measure(&client, &dossier).await?;
-        drop(load);
+        drop(hostile);
         anyhow::Ok((quiet, all, fair))
     })?;
     for (what, loaded) in [
@@ -72,6 +65,17 @@ pub(crate) fn run(_rig: &mut Rig, report: &mut Report) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// They end with this value.
+fn hostile_clients(station: &Station, small: bool) -> anyhow::Result<Running> {
+    let mut clients = command(&binary("recueil-hostile")?, own_user(), station.users());
+    clients.args([station.bus_address(), &HOSTILE.0.to_string(), &SEED.to_string()]);
+    if small {
+        clients.arg("--small");
+    }
+    let (running, _begun) = Running::first_line(clients, &log(station.folders(), "hostile")?)?;
+    Ok(running)
 }
 
 /// What is called.
