@@ -84,7 +84,8 @@ impl Process {
         let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
         let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
         let limit = rustix::event::Timespec::try_from(limit)?;
-        rustix::event::poll(&mut fds, Some(&limit))?;
+        // The end of another child of this process interrupts it.
+        rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&limit)))?;
         Ok(self.child.try_wait()?)
     }
 
@@ -102,7 +103,8 @@ impl Process {
                     tv_sec: 5,
                     tv_nsec: 0,
                 };
-                let _by_force_otherwise = rustix::event::poll(&mut fds, Some(&grace));
+                let _by_force_otherwise =
+                    rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&grace)));
             }
         }
         drop(self.child.kill());

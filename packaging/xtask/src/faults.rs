@@ -47,12 +47,7 @@ fn matrix(rest: &[String]) -> anyhow::Result<()> {
     // Of an earlier run.
     drop(std::fs::remove_dir_all(&columns));
     let mut command = cargo(&["nextest", "run", "--workspace", "--test", "matrix"]);
-    command.args([
-        "--ignore-default-filter",
-        "--no-fail-fast",
-        "--success-output",
-        "immediate",
-    ]);
+    command.args(["--no-fail-fast", "--success-output", "immediate"]);
     if let Some(fault) = fault {
         command.env("RECUEIL_FAULT", fault);
     }
