@@ -1,6 +1,7 @@
 //! Starting services and knowing when they are ready.
 
 use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -76,12 +77,18 @@ impl Process {
         })
     }
 
-    /// Waits until it has ended by itself; none where it does not.
-    pub(crate) fn ended(&mut self, limit: Duration) -> anyhow::Result<Option<ExitStatus>> {
+    /// Tells of its end, until it is waited for.
+    pub(crate) fn pidfd(&self) -> anyhow::Result<OwnedFd> {
         let pid = i32::try_from(self.child.id())?;
         let pid = rustix::process::Pid::from_raw(pid).context("a pid")?;
         // Ours until it is waited for, so the number is still its own.
-        let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+        let none = rustix::process::PidfdFlags::empty();
+        Ok(rustix::process::pidfd_open(pid, none)?)
+    }
+
+    /// Waits until it has ended by itself; none where it does not.
+    pub(crate) fn ended(&mut self, limit: Duration) -> anyhow::Result<Option<ExitStatus>> {
+        let pidfd = self.pidfd()?;
         let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
         let limit = rustix::event::Timespec::try_from(limit)?;
         // The end of another child of this process interrupts it.
@@ -116,6 +123,17 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Of a process that lives: who started it, and its name as the kernel has it.
+pub(crate) fn parent_and_name(pid: u32) -> Option<(u32, String)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (name, rest) = stat.rsplit_once(')')?;
+    let name = name.split_once('(')?.1.to_owned();
+    let mut words = rest.split_whitespace();
+    let is_dead = words.next()? == "Z";
+    let parent = words.next()?.parse().ok()?;
+    (!is_dead).then_some((parent, name))
 }
 
 fn has_ready(message: &[u8]) -> bool {

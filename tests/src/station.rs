@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use recueil_bus::{Address, BusConnection};
+use recueil_faultfs::FaultFs;
 use serde_json::{Value, json};
 
 use crate::activator::Activator;
@@ -50,6 +51,8 @@ pub struct Options {
     pub plugins: Vec<&'static str>,
     /// A disk of its own for what `recueild` keeps, of so many MiB. Only root can have one.
     pub disk_mib: Option<u64>,
+    /// A disk that fails as [`Station::faulty_disk`] is told, for what services and CERT keep. Only root can have one.
+    pub faulty_disk: bool,
 }
 
 impl Default for Options {
@@ -70,6 +73,7 @@ impl Default for Options {
             quotas: json!({}),
             plugins: Vec::new(),
             disk_mib: None,
+            faulty_disk: false,
         }
     }
 }
@@ -93,6 +97,7 @@ pub struct Station {
     pub(crate) cert: Option<Process>,
     pub(crate) bus: Process,
     pub(crate) disk: Option<Disk>,
+    pub(crate) faulty: Option<FaultFs>,
     options: Options,
     pub(crate) folders: Folders,
 }
@@ -119,12 +124,16 @@ impl Station {
             cert: None,
             bus,
             disk: None,
+            faulty: None,
             options,
             folders,
         };
         if let Some(mib) = station.options.disk_mib {
             let (image, at) = (station.folders.path("disk.ext4"), station.folders.path("disk"));
             station.disk = Some(Disk::make(image, at, mib)?);
+        }
+        if station.options.faulty_disk {
+            station.faulty = Some(station.mount_faulty()?);
         }
         station.make_folders()?;
         if station.options.cert {
@@ -219,7 +228,7 @@ impl Station {
         let folder = |name: &str, user, group, mode| self.folders.folder(name, user, group, mode).map(drop);
         folder(&self.kept("state"), recueil, recueil, 0o700)?;
         folder(&self.kept("ready"), recueil, courier, 0o2750)?;
-        folder("courier", courier, recueil, 0o2750)?;
+        folder(&self.carried(), courier, recueil, 0o2750)?;
         folder("host", host, host, 0o700)?;
         folder("run/hostd", host, host, 0o755)?;
         folder("run/courier", courier, courier, 0o755)?;
@@ -236,10 +245,39 @@ impl Station {
 
     /// Where `recueild` keeps something: on the disk of its own, where there is one.
     fn kept(&self, name: &str) -> String {
-        match self.disk {
-            Some(_) => format!("disk/{name}"),
-            None => name.to_owned(),
+        if self.disk.is_some() || self.faulty.is_some() {
+            format!("disk/{name}")
+        } else {
+            name.to_owned()
         }
+    }
+
+    /// Where the courier keeps what it has.
+    fn carried(&self) -> String {
+        match self.faulty {
+            Some(_) => "disk/courier".to_owned(),
+            None => "courier".to_owned(),
+        }
+    }
+
+    /// CERT's store lies there too, by a link: its keys do not.
+    fn mount_faulty(&self) -> anyhow::Result<FaultFs> {
+        let at = self.folders.path("disk");
+        std::fs::create_dir(&at)?;
+        let disk = FaultFs::mount(&at)?;
+        std::fs::create_dir(self.folders.path("cert"))?;
+        let cert = self.users.cert;
+        let store = self.folders.folder("disk/cert", cert, cert, 0o700)?;
+        std::os::unix::fs::symlink(store, self.folders.path("cert/store"))?;
+        Ok(disk)
+    }
+
+    /// The disk that fails.
+    ///
+    /// # Errors
+    /// It was not asked for.
+    pub fn faulty_disk(&self) -> anyhow::Result<&FaultFs> {
+        self.faulty.as_ref().context("a faulty disk was not asked for")
     }
 
     fn make_cert(&self) -> anyhow::Result<()> {
@@ -304,7 +342,7 @@ impl Station {
         let mut recueild = json!({
             "state_dir": at(&self.kept("state")),
             "ready_dir": at(&self.kept("ready")),
-            "receipts_dir": at("courier/receipts"),
+            "receipts_dir": at(&self.carried()) + "/receipts",
             "hostd_socket": at("run/hostd/hostd.sock"),
             "courier_socket": at("run/courier/courier.sock"),
             "procedures_dir": self.procedures()?.display().to_string(),
@@ -313,14 +351,19 @@ impl Station {
             "steal_after_s": self.options.steal_after_s,
             "capture": { "analyser": analyser, "hand_s": self.options.hand_s },
             "quotas": self.options.quotas,
-            // On a small disk of its own, no space is set aside: a full disk is to be met at once.
-            "reserve_mib": if self.options.disk_mib.is_some() { 0 } else { 64 },
+            // On a small disk of its own, no space is set aside: a full disk is to be met at once. What lies on a faulty one
+            // lies in memory.
+            "reserve_mib": match (self.options.disk_mib, self.options.faulty_disk) {
+                (Some(_), _) => 0,
+                (None, true) => 1,
+                (None, false) => 64,
+            },
         });
         let mut courier = json!({
             "socket": at("run/courier/courier.sock"),
             "recueild": self.users.recueil.0,
             "ready_dir": at(&self.kept("ready")),
-            "state_dir": at("courier"),
+            "state_dir": at(&self.carried()),
             "station": STATION,
         });
         if let (Some(recueild), Some(courier), true) = (

@@ -1,5 +1,6 @@
-//! `cargo xtask faults disk [--seed N] [--all]`: failing calls and power cuts of store and courier in larger numbers
-//! than CI's. `--all` leaves no call out; else as many as fit into some minutes.
+//! `cargo xtask faults disk [--seed N] [--all]`: crash steps, failing calls and power cuts of store, courier and the whole
+//! station in larger numbers than CI's. `--all` leaves no step and no call out and takes hours; else as many as fit into
+//! some minutes.
 
 use anyhow::Context;
 
@@ -11,8 +12,10 @@ const NUMBERS: &[(&str, &str, &str)] = &[
     ("RECUEIL_FAULTS_SHARE", "2", "1"),
     ("RECUEIL_FAULTS_CUTS", "5000", "50000"),
     ("RECUEIL_FAULTS_COURIER_CUTS", "300", "3000"),
+    // Of each test of the whole station; 0: all that there are.
+    ("RECUEIL_FAULTS_STORIES", "200", "0"),
 ];
-const TESTS: &str = "binary(failing_calls) | binary(power_cut) | binary(full_disk)";
+const TESTS: &str = "binary(failing_calls) | binary(power_cut) | binary(full_disk) | binary(disk)";
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let (mut seed, mut all) = (1u64, false);

@@ -29,6 +29,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A parcel is not one that CERT can open.
+    #[error("not a parcel for this CERT: {0}")]
+    Parcel(String),
     /// A signature or an envelope could not be made.
     #[error("cannot {0}")]
     Crypto(&'static str),
@@ -65,6 +68,12 @@ impl<T, E: Into<std::io::Error>> At<T> for Result<T, E> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Refusal(pub(crate) String);
+
+impl From<Refusal> for Error {
+    fn from(Refusal(reason): Refusal) -> Self {
+        Self::Parcel(reason)
+    }
+}
 
 impl From<&str> for Refusal {
     fn from(reason: &str) -> Self {

@@ -34,6 +34,7 @@ mod judge;
 mod keys;
 mod manifest;
 mod oid;
+mod open;
 mod pki;
 mod predemande;
 mod problem;
@@ -45,5 +46,6 @@ mod xml;
 mod zip;
 
 pub use error::Error;
+pub use open::open;
 pub use pki::{RECEIPT_USAGE, VALIDITY_DAYS, add_station, init, renew_tls};
 pub use server::{Limits, Server};

@@ -135,20 +135,30 @@ impl Shared {
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Waits until a call is held; none if that takes too long.
+    /// Waits until a call is held; none if that takes too long, or if the plan is given up.
     pub(crate) fn held(&self, patience: Duration) -> Option<Call> {
+        let disk = self.until(patience, |disk| disk.held.is_some() || disk.plan.is_none());
+        disk.held.clone()
+    }
+
+    /// Waits until the plan has refused so many calls; whether it has. Not, if that takes too long or it is given up.
+    pub(crate) fn refused(&self, count: usize, patience: Duration) -> bool {
+        let refused = |disk: &Disk| disk.plan.as_ref().is_some_and(|plan| plan.refused >= count);
+        refused(&self.until(patience, |disk| disk.plan.is_none() || refused(disk)))
+    }
+
+    /// Waits until the disk is as wanted, or for so long.
+    pub(crate) fn until(&self, patience: Duration, wanted: impl Fn(&Disk) -> bool) -> MutexGuard<'_, Disk> {
         let waited = self
             .changed
-            .wait_timeout_while(self.lock(), patience, |disk| disk.held.is_none());
-        waited.unwrap_or_else(PoisonError::into_inner).0.held.clone()
+            .wait_timeout_while(self.lock(), patience, |disk| !wanted(disk));
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Waits until the plan has met its call; none if that takes too long.
     pub(crate) fn met(&self, patience: Duration) -> Option<Call> {
-        let waited = self.changed.wait_timeout_while(self.lock(), patience, |disk| {
-            disk.plan.is_some() && disk.met().is_none()
-        });
-        waited.unwrap_or_else(PoisonError::into_inner).0.met()
+        let disk = self.until(patience, |disk| disk.plan.is_none() || disk.met().is_some());
+        disk.met()
     }
 
     /// Forgets the plan; gives the call that it met.

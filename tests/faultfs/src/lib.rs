@@ -11,6 +11,7 @@
 //!
 //! Needs `/dev/fuse`, and root or `fusermount3` (Debian package fuse3); [`missing`] says what is not there.
 
+mod asked;
 mod cut;
 mod disk;
 mod log;
@@ -19,6 +20,7 @@ mod plan;
 mod serve;
 mod tree;
 
+pub use asked::{number_from, skipped};
 pub use cut::{Random, survivors};
 pub use log::{Call, Entry, Kind, Log};
 pub use mount::{Error, FaultFs, missing};

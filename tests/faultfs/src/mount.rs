@@ -11,7 +11,7 @@ use crate::disk::Shared;
 use crate::log::{Call, Log};
 use crate::plan::Plan;
 use crate::serve::Server;
-use crate::tree::Attributes;
+use crate::tree::{Attributes, Tree};
 
 /// Threads that answer; all but one may hold a call.
 const THREADS: usize = 4;
@@ -90,6 +90,32 @@ impl FaultFs {
     pub fn meeting(&self) -> impl FnOnce(Duration) -> Option<Call> + Send + 'static {
         let shared = self.shared.clone();
         move |patience| shared.met(patience)
+    }
+
+    /// Does something while a call is held, as [`Self::held`] waits for it, and lets the call go on. On a thread that
+    /// need not borrow the mount.
+    pub fn while_held<T>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl FnOnce(Duration) -> Option<T> + Send + 'static {
+        let shared = self.shared.clone();
+        move |patience| {
+            shared.held(patience)?;
+            let done = work();
+            shared.go_on();
+            Some(done)
+        }
+    }
+
+    /// Waits until the plan has refused so many calls, on a thread that need not borrow the mount; whether it has.
+    pub fn refusing(&self, count: usize) -> impl FnOnce(Duration) -> bool + Send + 'static {
+        let shared = self.shared.clone();
+        move |patience| shared.refused(count, patience)
+    }
+
+    /// Waits until the files are as wanted; whether they are.
+    pub fn until(&self, patience: Duration, wanted: impl Fn(&Tree) -> bool) -> bool {
+        wanted(&self.shared.until(patience, |disk| wanted(&disk.tree)).tree)
     }
 
     /// Where it is.

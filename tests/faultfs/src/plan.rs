@@ -36,6 +36,7 @@ pub struct Plan {
     pub(crate) calls_left: usize,
     pub(crate) action: Action,
     pub(crate) met: Option<Call>,
+    pub(crate) refused: usize,
 }
 
 impl Plan {
@@ -46,11 +47,20 @@ impl Plan {
             calls_left: nth,
             action,
             met: None,
+            refused: 0,
         }
     }
 
     /// What happens to this call.
     pub(crate) fn at(&mut self, call: &Call) -> Option<Action> {
+        let action = self.chosen(call);
+        if matches!(action, Some(Action::Fail(_) | Action::FailOn(_))) {
+            self.refused += 1;
+        }
+        action
+    }
+
+    fn chosen(&mut self, call: &Call) -> Option<Action> {
         if !(self.concerned)(call) {
             return None;
         }

@@ -2,21 +2,10 @@
 
 use recueil_dossier::DossierId;
 use recueil_faultfs::FaultFs;
+pub(crate) use recueil_faultfs::{number_from, skipped};
 use recueil_wire::courier::Stage;
 
 use super::*;
-
-/// Whether this machine cannot run the test, which is said aloud.
-pub(crate) fn skipped() -> bool {
-    recueil_faultfs::missing()
-        .inspect(|why| eprintln!("skipped: {why}"))
-        .is_some()
-}
-
-/// A number that `cargo xtask faults` gives, or this one.
-pub(crate) fn number_from(name: &str, otherwise: usize) -> usize {
-    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
-}
 
 /// A CERT, and a courier's folders on a disk of their own, with one parcel in the outbox.
 pub(crate) struct Story {

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use recueil_faultfs::{FaultFs, missing};
+use recueil_faultfs::FaultFs;
+pub(crate) use recueil_faultfs::{number_from, skipped};
 
 /// One mount, gone with this value.
 pub(crate) struct Disk {
@@ -20,19 +21,9 @@ impl Disk {
     }
 }
 
-/// Whether this machine cannot run the test, which is said aloud.
-pub(crate) fn skipped() -> bool {
-    missing().inspect(|why| eprintln!("skipped: {why}")).is_some()
-}
-
 /// A folder in memory, where there is one: thousands of starts wait for no disk.
 pub(crate) fn room() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_none| tempfile::tempdir().unwrap())
-}
-
-/// A number that `cargo xtask faults` gives, or this one.
-pub(crate) fn number_from(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
 }
 
 /// Does `work` with each number from 1 to `count`, on all processors.
