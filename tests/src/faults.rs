@@ -57,7 +57,7 @@ impl Station {
         Ok(status)
     }
 
-    /// Fills the station's disk; see [`Options::disk_mib`](crate::Options).
+    /// Fills the station's disk; see [`OwnDisk::Small`](crate::OwnDisk).
     pub fn fill_disk(&self) -> anyhow::Result<()> {
         self.disk.as_ref().context("a disk was not asked for")?.fill()
     }

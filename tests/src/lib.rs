@@ -29,6 +29,6 @@ pub use folders::{Folders, binary, fixtures, project_path};
 pub use handover::{At, HandOver, Outcome, Trouble, everybody, say, skipped};
 pub use program::Program;
 pub use services::{ON_DISK, SERVICES, STARTED};
-pub use station::{Options, STATION, Station};
+pub use station::{Options, OwnDisk, STATION, Station};
 pub use steps::{Durable, STEPS, Step, Taken, steps_taken};
 pub use users::{User, Users};

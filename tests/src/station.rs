@@ -18,6 +18,15 @@ use crate::processes::Process;
 use crate::users::{User, Users};
 use crate::{bus, clock, plugins, polkit};
 
+/// What a station may lie on in place of the machine's disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnDisk {
+    /// What `recueild` keeps, on a disk of so many MiB; see [`Station::fill_disk`].
+    Small(u64),
+    /// What services and CERT keep, on a disk that fails as [`Station::faulty_disk`] is told.
+    Faulty,
+}
+
 /// How a station is started.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -49,10 +58,8 @@ pub struct Options {
     pub quotas: Value,
     /// Plugins in C that are installed too, folders of `tests/fixtures`.
     pub plugins: Vec<&'static str>,
-    /// A disk of its own for what `recueild` keeps, of so many MiB. Only root can have one.
-    pub disk_mib: Option<u64>,
-    /// A disk that fails as [`Station::faulty_disk`] is told, for what services and CERT keep. Only root can have one.
-    pub faulty_disk: bool,
+    /// A disk of its own. Only root can have one.
+    pub own_disk: Option<OwnDisk>,
 }
 
 impl Default for Options {
@@ -72,8 +79,7 @@ impl Default for Options {
             allowed: Vec::new(),
             quotas: json!({}),
             plugins: Vec::new(),
-            disk_mib: None,
-            faulty_disk: false,
+            own_disk: None,
         }
     }
 }
@@ -128,12 +134,13 @@ impl Station {
             options,
             folders,
         };
-        if let Some(mib) = station.options.disk_mib {
-            let (image, at) = (station.folders.path("disk.ext4"), station.folders.path("disk"));
-            station.disk = Some(Disk::make(image, at, mib)?);
-        }
-        if station.options.faulty_disk {
-            station.faulty = Some(station.mount_faulty()?);
+        match station.options.own_disk {
+            Some(OwnDisk::Small(mib)) => {
+                let (image, at) = (station.folders.path("disk.ext4"), station.folders.path("disk"));
+                station.disk = Some(Disk::make(image, at, mib)?);
+            }
+            Some(OwnDisk::Faulty) => station.faulty = Some(station.mount_faulty()?),
+            None => {}
         }
         station.make_folders()?;
         if station.options.cert {
@@ -353,10 +360,10 @@ impl Station {
             "quotas": self.options.quotas,
             // On a small disk of its own, no space is set aside: a full disk is to be met at once. What lies on a faulty one
             // lies in memory.
-            "reserve_mib": match (self.options.disk_mib, self.options.faulty_disk) {
-                (Some(_), _) => 0,
-                (None, true) => 1,
-                (None, false) => 64,
+            "reserve_mib": match self.options.own_disk {
+                Some(OwnDisk::Small(_)) => 0,
+                Some(OwnDisk::Faulty) => 1,
+                None => 64,
             },
         });
         let mut courier = json!({

@@ -11,9 +11,9 @@
 
 mod common;
 
-use common::disk::{Stop, Story, number_from, skipped};
+use common::disk::{Stop, Story};
 use recueil_courier::Error;
-use recueil_faultfs::{Action, Errno, Kind, Plan, Random};
+use recueil_faultfs::{Action, Errno, Kind, Plan, Random, number_from, skipped};
 use tokio::task::JoinSet;
 
 /// Couriers at once: most of the time each waits to try again.

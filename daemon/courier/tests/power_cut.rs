@@ -11,8 +11,8 @@
 
 mod common;
 
-use common::disk::{Stop, Story, number_from, skipped};
-use recueil_faultfs::{Action, Plan, Random};
+use common::disk::{Stop, Story};
+use recueil_faultfs::{Action, Plan, Random, number_from, skipped};
 use tokio::task::JoinSet;
 
 /// Couriers at once.

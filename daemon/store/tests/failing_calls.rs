@@ -13,10 +13,10 @@
 
 mod common;
 
-use common::disk::{Disk, each, number_from, skipped};
+use common::disk::{Disk, each};
 use common::story::{check_and_finish, journey};
 use common::*;
-use recueil_faultfs::{Action, Call, Entry, Errno, Kind, Log, Plan, Random};
+use recueil_faultfs::{Action, Call, Entry, Errno, Kind, Log, Plan, Random, number_from, skipped};
 use recueil_store::Error;
 
 const SHARE: u64 = 4;
@@ -105,7 +105,7 @@ fn every_call_fails(errno: Errno) {
         return;
     }
     let count = u64::try_from(calls().len()).unwrap();
-    let seed = number_from("RECUEIL_FAULTS_SEED", 1);
+    let seed = number_from("RECUEIL_FAULTS_SEED", 1_u64);
     // In CI one of so many calls fails from then on; each fails once.
     let share = number_from("RECUEIL_FAULTS_SHARE", SHARE);
     let begun = std::time::Instant::now();

@@ -10,10 +10,10 @@
 
 mod common;
 
-use common::disk::{Disk, skipped};
+use common::disk::Disk;
 use common::*;
 use recueil_dossier::{Parcel, State};
-use recueil_faultfs::{Action, Call, Errno, Kind, Plan};
+use recueil_faultfs::{Action, Call, Errno, Kind, Plan, skipped};
 use recueil_store::{Ending, Error, Recovery, Reserve, Store};
 
 const RESERVE: u64 = 1 << 20;

@@ -18,10 +18,10 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::disk::{Disk, each, number_from, room, skipped};
+use common::disk::{Disk, each, room};
 use common::story::{check_and_finish, journey};
 use common::*;
-use recueil_faultfs::{Random, survivors};
+use recueil_faultfs::{Random, number_from, skipped, survivors};
 
 /// Cuts in a run of CI.
 const CUTS: u64 = 2000;

@@ -12,7 +12,7 @@ use recueil_faultfs::{Action, Call, Log, Plan};
 use serde_json::{Value, json};
 
 use crate::steps::Step;
-use crate::{ON_DISK, Options, SERVICES, Station};
+use crate::{ON_DISK, Options, OwnDisk, SERVICES, Station};
 use dossier::Contents;
 
 /// A number of no real demande.
@@ -69,7 +69,7 @@ impl HandOver {
     /// Starts a station whose CERT has a title to hand over.
     pub async fn start(seed: u64) -> anyhow::Result<Self> {
         let mut station = Station::start(Options {
-            faulty_disk: true,
+            own_disk: Some(OwnDisk::Faulty),
             courier: json!({"retry_base_s": 1, "retry_max_s": 2}),
             ..Options::default()
         })?;
@@ -184,13 +184,11 @@ impl HandOver {
         not_early(&disk.log())?;
         let cert = self.station.folders().path("cert");
         let opened = Contents::open(&cert, &self.station.stored_parcel(id)?)?;
-        match &self.undisturbed {
-            Some(first) => first.must_equal(&opened),
-            None => {
-                self.undisturbed = Some(opened);
-                Ok(())
-            }
+        if let Some(first) = &self.undisturbed {
+            return first.must_equal(&opened);
         }
+        self.undisturbed = Some(opened);
+        Ok(())
     }
 }
 

@@ -89,10 +89,14 @@ impl HandOver {
             }
             (Action::FailOn(_), _) => {
                 let refusing = disk.refusing(REFUSED);
-                tokio::task::spawn_blocking(move || match refusing(PATIENCE) {
-                    true => Disk::Refused,
-                    false => Disk::Nothing,
-                })
+                let refused = move || {
+                    if refusing(PATIENCE) {
+                        Disk::Refused
+                    } else {
+                        Disk::Nothing
+                    }
+                };
+                tokio::task::spawn_blocking(refused)
             }
             (Action::Hold(_), Some(victim)) => {
                 let killing = disk.while_held(self.station.killer(victim));

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use recueil_tests::{Client, Options, Program, Station, User, clock};
+use recueil_tests::{Client, Options, OwnDisk, Program, Station, User, clock};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -51,7 +51,7 @@ impl Rig {
             devices: false,
             plugins: vec!["wrong"],
             procedures: vec![("essai.toml", include_str!("procedures/essai.toml"))],
-            disk_mib: Some(DISK_MIB),
+            own_disk: Some(OwnDisk::Small(DISK_MIB)),
             clock: Some(clock.path().join("clock")),
             steal_after_s: 3600,
             hand_s,

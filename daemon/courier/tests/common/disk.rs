@@ -2,7 +2,6 @@
 
 use recueil_dossier::DossierId;
 use recueil_faultfs::FaultFs;
-pub(crate) use recueil_faultfs::{number_from, skipped};
 use recueil_wire::courier::Stage;
 
 use super::*;

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use recueil_faultfs::FaultFs;
-pub(crate) use recueil_faultfs::{number_from, skipped};
 
 /// One mount, gone with this value.
 pub(crate) struct Disk {
