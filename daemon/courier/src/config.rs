@@ -53,6 +53,9 @@ pub struct Config {
     /// Longest time that one PATCH may take, seconds; a line that stands still is noticed after this.
     #[serde(default = "part_s")]
     pub part_s: u64,
+    /// A connection on which nothing was asked for this long is closed, seconds.
+    #[serde(default = "idle_s")]
+    pub idle_s: u64,
 }
 
 /// Smallest PATCH; a town hall's proxy may cut what takes longer than half a minute.
@@ -75,6 +78,10 @@ fn answer_s() -> u64 {
     30
 }
 /// 1 MiB at 128 kbit/s takes 64 s.
+fn idle_s() -> u64 {
+    30
+}
+
 fn part_s() -> u64 {
     120
 }
@@ -121,6 +128,9 @@ impl Config {
         }
         if !(1..=3600).contains(&self.part_s) {
             return wrong("part_s", "1 to 3600");
+        }
+        if !(1..=300).contains(&self.idle_s) {
+            return wrong("idle_s", "1 to 300");
         }
         if self.url.is_some() {
             if self.tls_key.is_none() {
@@ -178,6 +188,7 @@ mod tests {
         assert_eq!(key("connect_s = 0"), "connect_s");
         assert_eq!(key("answer_s = 46"), "connect_s");
         assert_eq!(key("part_s = 0"), "part_s");
+        assert_eq!(key("idle_s = 0"), "idle_s");
         assert_eq!(key("url = 'https://127.0.0.1:1'"), "tls_key");
         assert!(matches!(parse("proxy = 'x'"), Err(Error::Config { .. })));
     }

@@ -17,6 +17,8 @@ use recueil_cert::{Limits, Server};
 use recueil_courier::Config;
 use recueil_dossier::ReceiptKind;
 use recueil_wire::courier::{Call, FailureCode, Stage};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 /// What is short here is a minute or two in life.
 const SHORT: Limits = Limits {
@@ -30,6 +32,7 @@ fn hasty(place: &Place, port: u16) -> Config {
         connect_s: 1,
         answer_s: 1,
         part_s: 1,
+        idle_s: 1,
         ..place.config(Some(port))
     }
 }
@@ -187,5 +190,36 @@ async fn a_receipt_that_is_refused_is_fetched_again_and_another_left() {
         "a refusal that comes late does no harm"
     );
     assert!(courier.line().await.2[0].trouble.is_none());
+    courier.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nothing_is_asked_is_closed_and_the_next_question_connects_anew() {
+    let place = Place::new();
+    let server = Server::start(&place.cert_dir).await.unwrap();
+    let line = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, cert) = (line.local_addr().unwrap().port(), server.addr());
+    let (begun, mut connections) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = line.accept().await {
+            let one = tokio::spawn(async move {
+                let mut far = TcpStream::connect(cert).await.unwrap();
+                drop(tokio::io::copy_bidirectional(&mut near, &mut far).await);
+            });
+            begun.send(one).unwrap();
+        }
+    });
+    let mut courier = place.courier_with(hasty(&place, port)).await;
+    for number in [1, 2] {
+        place.put(id(number), &junk(1000));
+        courier.call(Call::Look).await.0.unwrap();
+        courier.until_receipt(id(number), ReceiptKind::Refused).await;
+        let mut closed = 0;
+        while let Ok(one) = connections.try_recv() {
+            one.await.unwrap();
+            closed += 1;
+        }
+        assert!(closed > 0, "parcel {number} went over a connection of its own");
+    }
     courier.stop().await;
 }

@@ -21,7 +21,7 @@ const TUS: HeaderName = HeaderName::from_static("tus-resumable");
 const TUS_VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
 const AGENT: &str = concat!("recueil-courier/", env!("CARGO_PKG_VERSION"));
 
-/// A line to CERT. It connects when something is asked and stays up; a failed question closes it.
+/// A line to CERT. It connects when something is asked and stays up while more is asked; a failed question closes it.
 #[derive(Debug)]
 pub(crate) struct Line {
     endpoint: Endpoint,
@@ -32,6 +32,8 @@ pub(crate) struct Line {
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
+    /// Closes it when nothing is asked.
+    idle: Option<JoinHandle<()>>,
 }
 
 impl Connection {
@@ -50,13 +52,33 @@ impl Connection {
                 tracing::debug!(%error, "a connection to CERT ended");
             }
         });
-        Ok(Self { sender, driver })
+        let idle = None;
+        Ok(Self { sender, driver, idle })
+    }
+
+    /// Nothing is asked for now. Lines of town halls go through boxes that forget who is silent.
+    fn rest(&mut self, limit: Duration) {
+        let driver = self.driver.abort_handle();
+        self.idle = Some(tokio::spawn(async move {
+            tokio::time::sleep(limit).await;
+            driver.abort();
+        }));
+    }
+
+    /// Whether it was not closed meanwhile, and will not be.
+    async fn wake(&mut self) -> bool {
+        let Some(idle) = self.idle.take() else { return true };
+        idle.abort();
+        idle.await.is_err()
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.driver.abort();
+        if let Some(idle) = &self.idle {
+            idle.abort();
+        }
     }
 }
 
@@ -277,6 +299,7 @@ impl Line {
                 "something between this station and CERT answers in its place (captive portal, proxy)".into(),
             ));
         }
+        connection.rest(self.endpoint.limits.idle);
         self.connection = Some(connection);
         if !good {
             let retry_after_s = head
@@ -319,6 +342,9 @@ impl Line {
     /// The connection of the question before, if it still stands.
     async fn kept(&mut self) -> Option<Connection> {
         let mut connection = self.connection.take()?;
+        if !connection.wake().await {
+            return None;
+        }
         let ready = timeout(self.endpoint.limits.connect, connection.sender.ready()).await;
         matches!(ready, Ok(Ok(()))).then_some(connection)
     }

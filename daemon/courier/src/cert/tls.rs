@@ -28,6 +28,7 @@ pub(super) struct Limits {
     pub(super) connect: Duration,
     pub(super) answer: Duration,
     pub(super) part: Duration,
+    pub(super) idle: Duration,
 }
 
 const PEM: &[u8] = b"-----BEGIN";
@@ -64,6 +65,7 @@ impl Endpoint {
                 connect: Duration::from_secs(config.connect_s),
                 answer: Duration::from_secs(config.answer_s),
                 part: Duration::from_secs(config.part_s),
+                idle: Duration::from_secs(config.idle_s),
             },
             clocks: Arc::default(),
         }))
@@ -91,6 +93,7 @@ impl Endpoint {
                 connect: Duration::from_secs(10),
                 answer: Duration::from_secs(30),
                 part: Duration::from_mins(2),
+                idle: Duration::from_secs(30),
             },
             clocks: Arc::default(),
         })

@@ -34,6 +34,8 @@ impl Town {
         let station = Station::start(Options {
             // A driver that is killed from outside is not to be taken out of service for it.
             driver_failures_max: 1000,
+            // At rest nothing is kept for the next question.
+            courier: json!({"idle_s": 1}),
             ..Options::default()
         })?;
         Ok(Self {
