@@ -12,7 +12,9 @@
 mod common;
 
 use common::disk::{Stop, Story};
+use common::{listed, order};
 use recueil_courier::Error;
+use recueil_dossier::ReceiptKind;
 use recueil_faultfs::{Action, Errno, Kind, Plan, Random, number_from, skipped};
 use tokio::task::JoinSet;
 
@@ -87,4 +89,37 @@ async fn a_disk_that_fails_at_any_call_is_told_and_costs_nothing() {
          dossier, both receipts ({:?})",
         begun.elapsed()
     );
+}
+
+/// Why the courier sets no space aside: a receipt that it cannot keep it asks for again, and CERT has it for ever.
+#[tokio::test]
+async fn a_receipt_that_finds_the_disk_full_is_told_and_asked_for_again() {
+    if skipped() {
+        return;
+    }
+    let story = Story::new().await;
+    order(&story.server, r#"{"do":"ingest","mode":"hold"}"#).await;
+    story.fs.set_capacity(Some(0));
+    let mut courier = story.place.courier(Some(story.server.addr().port())).await;
+    for (at_cert, kind, name) in [
+        ("stored", ReceiptKind::Stored, "r1"),
+        ("ingested", ReceiptKind::Ingested, "r2"),
+    ] {
+        courier.until_failed(story.id).await;
+        let (_, _, parcels) = courier.line().await;
+        let told = parcels[0].trouble.clone().unwrap();
+        assert!(told.contains("look at free space"), "{name}: {told}");
+        assert_eq!(listed(&story.server).await["dossiers"][0]["state"], at_cert);
+        assert_eq!(story.place.receipt(story.id, name), None);
+        assert!(story.place.parcel_path(story.id).exists(), "{name}");
+        story.fs.set_capacity(None);
+        courier.until_receipt(story.id, kind).await;
+        if name == "r1" {
+            story.fs.set_capacity(Some(0));
+            courier.news.clear();
+            order(&story.server, r#"{"do":"lift"}"#).await;
+        }
+    }
+    courier.stop().await;
+    story.check("a full disk, twice").await;
 }
