@@ -10,7 +10,7 @@ use crate::packages;
 use crate::run::{cargo, cargo_tool, say, succeed, target};
 
 /// The line to CERT: the test programs of the courier and of the whole product.
-const LINE: &[&str] = &["cuts", "dead_line", "line", "patience"];
+const LINE: &[&str] = &["cuts", "dead_line", "line", "patience", "raw"];
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let Some((what, rest)) = arguments.split_first() else {
