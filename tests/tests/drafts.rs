@@ -1,6 +1,11 @@
 //! What was accepted survives whatever happens to the services.
 
-use recueil_tests::{Client, Options, Station};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use anyhow::Context;
+use recueil_tests::{Client, Options, Station, clock, text};
 use serde_json::json;
 
 #[tokio::test]
@@ -186,4 +191,80 @@ async fn a_draft_of_another_agent_is_passed_on_and_not_taken() -> anyhow::Result
     let adopted = second.adopt(&dossier.id).await?;
     assert_eq!(adopted.dossier.view().await?.agent, "agent.martin");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_draft_outlasts_a_clock_that_is_set_and_a_restart() -> anyhow::Result<()> {
+    if clock::library().is_none() {
+        let line = "SKIPPED: libfaketime is missing (Debian package faketime)\n";
+        return Ok(std::io::stderr().write_all(line.as_bytes())?);
+    }
+    let folder = tempfile::tempdir()?;
+    // Services under other users read the clock there.
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
+    let file = folder.path().join("clock");
+    clock::turn(&file, "+0")?;
+    let mut station = Station::start(Options {
+        cert: false,
+        devices: false,
+        clock: Some(file.clone()),
+        ..Options::default()
+    })?;
+    let client = Client::connect(&station.address(), "agent.dupont").await?;
+    let before = client.open("deposit", "cni-adulte", None).await?.id;
+    station.kill_recueild()?;
+    station.start_recueild()?;
+
+    let client = Client::connect(&station.address(), "agent.dupont").await?;
+    let after = client.open("deposit", "cni-adulte", None).await?.id;
+    // What ended is forgotten after some months, and that is looked at after the drafts.
+    let ended = client.open("deposit", "cni-adulte", None).await?;
+    ended.dossier.cancel().await?;
+    assert_eq!(cancelled(&client).await?, [ended.id.as_str()]);
+    clock::turn(&file, "+366d")?;
+    until_forgotten(&client, &ended.id).await?;
+    let drafts = ids(&client.station.list_drafts().await?);
+    assert!(drafts.contains(&before), "it was opened before a restart");
+    assert!(drafts.contains(&after));
+
+    // Where a start finds the clock there already, the clock is believed.
+    station.kill_recueild()?;
+    station.start_recueild()?;
+    let client = Client::connect(&station.address(), "agent.dupont").await?;
+    let gone = async {
+        while !client.station.list_drafts().await?.is_empty() {
+            tokio::time::sleep(LOOK).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(WAIT_MAX, gone)
+        .await
+        .context("drafts stay when their time is over")?
+}
+
+/// Drafts are looked at every half minute.
+const WAIT_MAX: Duration = Duration::from_mins(2);
+/// Nothing tells of what is forgotten, so it is looked at this often.
+const LOOK: Duration = Duration::from_millis(100);
+
+async fn until_forgotten(client: &Client, id: &str) -> anyhow::Result<()> {
+    let forgotten = async {
+        while cancelled(client).await?.iter().any(|known| known == id) {
+            tokio::time::sleep(LOOK).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(WAIT_MAX, forgotten)
+        .await
+        .context("what ended is not forgotten")?
+}
+
+async fn cancelled(client: &Client) -> anyhow::Result<Vec<String>> {
+    let filter = [("state".to_owned(), text("cancelled")?)].into();
+    let (page, _next) = client.station.list_dossiers(filter, "", 200).await?;
+    Ok(ids(&page))
+}
+
+fn ids(list: &[recueil_bus::DossierSummary]) -> Vec<String> {
+    list.iter().map(|dossier| dossier.id.clone()).collect()
 }

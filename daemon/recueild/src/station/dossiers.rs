@@ -5,13 +5,15 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use recueil_bus::{Caller, Code, Error, Opened, Published, Reply};
 use recueil_dossier::{AgentId, DemandeNumber, DossierId, Kind, Procedure, close_of_next_working_day};
-use recueil_store::{Ending, Stamp};
+use recueil_store::{Ending, Filter, Stamp};
 
-use super::drafts::Drafts;
+use super::drafts::{DRAFTS, Drafts};
+use super::lasting::SinceBoot;
 use super::{Settings, Station, agent_of};
 use crate::dossier::{self, News, Placing};
 use crate::quotas::too_many;
 use crate::shop::{Internal, Shop, new_path};
+use crate::storage::all;
 
 /// What a client wants opened.
 pub(super) struct Wanted {
@@ -26,7 +28,7 @@ impl Station {
     pub(super) fn open_dossier(&mut self, wanted: Wanted, reply: Reply<Opened>) {
         match self.opening(&wanted) {
             Ok((agent, procedure)) => {
-                let drafts = Drafts::of(&self.shop, &wanted.caller, &agent);
+                let drafts = Drafts::of(&self.shop, &self.lasting, &wanted.caller, &agent);
                 let expires_at = {
                     let Settings {
                         zone,
@@ -67,7 +69,7 @@ impl Station {
         let agent = self.departed.refuse(&caller);
         match agent.and_then(|()| agent_of(&self.agents, &caller.name)) {
             Ok(agent) => {
-                let drafts = Drafts::of(&self.shop, &caller, &agent);
+                let drafts = Drafts::of(&self.shop, &self.lasting, &caller, &agent);
                 self.find(caller, agent, async move { drafts.adoptable(id).await }, reply);
             }
             Err(error) => drop(reply.send(Err(error))),
@@ -172,12 +174,37 @@ impl Station {
         too_many(in_use, max, "dossiers in use", "disconnect from some")
     }
 
-    /// Destroys the drafts whose time is over. One that cannot be destroyed holds up no other.
+    /// Looks at the drafts that are there at the start.
+    pub(super) async fn find_drafts(&mut self) {
+        let filter = Filter {
+            states: DRAFTS.to_vec(),
+            ..Filter::default()
+        };
+        let found = self.shop.storage.run(move |store| all(store, &filter)).await;
+        let (now, since_boot) = (Timestamp::now(), SinceBoot::now());
+        // Where they cannot be listed the clock alone decides.
+        for draft in found.unwrap_or_default() {
+            let times = (draft.opened_at, draft.expires_at);
+            self.lasting.found(draft.id, times, now, since_boot);
+        }
+    }
+
+    /// Destroys the drafts whose time is over. One that cannot be destroyed holds up no other, and is tried again.
     pub(super) async fn expire(&mut self) {
-        let now = Timestamp::now();
+        let (now, since_boot) = (Timestamp::now(), SinceBoot::now());
+        let by_the_clock = self
+            .shop
+            .storage
+            .run(move |store| store.expired_drafts(now))
+            .await;
+        let over = self.lasting.over(by_the_clock.unwrap_or_default(), since_boot);
         let destroyed = self.shop.storage.run(move |store| {
-            let mut destroyed = Vec::new();
-            for id in store.expired_drafts(now)? {
+            let (mut destroyed, mut gone) = (Vec::new(), Vec::new());
+            for id in over {
+                if store.state(id).is_ok_and(|state| !DRAFTS.contains(&state)) {
+                    gone.push(id);
+                    continue;
+                }
                 match store.destroy_draft(id, Ending::Expired, &Stamp::station(now)) {
                     Ok(_) => destroyed.push(id),
                     Err(error) if error.is_fatal() => return Err(error),
@@ -186,9 +213,14 @@ impl Station {
                     }
                 }
             }
-            Ok(destroyed)
+            Ok((destroyed, gone))
         });
-        for id in destroyed.await.unwrap_or_default() {
+        let (destroyed, gone) = destroyed.await.unwrap_or_default();
+        for id in gone {
+            self.lasting.forget(id);
+        }
+        for id in destroyed {
+            self.lasting.forget(id);
             tracing::info!(dossier = %id, "a draft was destroyed: its time was over");
             self.tell(id, News::Changed);
         }

@@ -8,6 +8,7 @@ use recueil_dossier::{AgentId, DemandeNumber, DossierId, Draft, Opening, Procedu
 use recueil_store::{Answered, Filter, Stamp};
 use ring::rand::{SecureRandom, SystemRandom};
 
+use super::lasting::{Lasting, SinceBoot, between};
 use crate::quotas::{Quotas, too_many};
 use crate::shop::Shop;
 use crate::storage::Storage;
@@ -19,15 +20,17 @@ pub(super) const DRAFTS: &[State] = &[State::Draft, State::ToSign];
 pub(super) struct Drafts {
     storage: Storage,
     quotas: Arc<Quotas>,
+    lasting: Lasting,
     uid: u32,
     agent: AgentId,
 }
 
 impl Drafts {
-    pub(super) fn of(shop: &Shop, caller: &Caller, agent: &AgentId) -> Self {
+    pub(super) fn of(shop: &Shop, lasting: &Lasting, caller: &Caller, agent: &AgentId) -> Self {
         Self {
             storage: shop.storage.of_user(caller.uid),
             quotas: Arc::clone(&shop.quotas),
+            lasting: lasting.clone(),
             uid: caller.uid,
             agent: agent.clone(),
         }
@@ -72,7 +75,7 @@ impl Drafts {
             uid: self.uid,
             answered,
         };
-        let (uid, quotas) = (self.uid, Arc::clone(&self.quotas));
+        let (uid, quotas, lasting) = (self.uid, Arc::clone(&self.quotas), self.lasting.clone());
         let opened = self.storage.run(move |store| {
             if let Some(Answered { token, method, .. }) = &stamp.answered
                 && let Some(answer) = store.recall_token(uid, token, method, now)?
@@ -92,6 +95,7 @@ impl Drafts {
                 return Ok(Err(refused));
             }
             store.create_draft(&draft, &stamp)?;
+            lasting.opened(id, between(now, expires_at), SinceBoot::now());
             Ok(Ok(id))
         });
         match opened.await?? {

@@ -4,6 +4,7 @@
 mod commands;
 mod dossiers;
 mod drafts;
+mod lasting;
 mod leases;
 mod news;
 mod sleep;
@@ -27,6 +28,7 @@ use crate::dossier::{Desk, News};
 use crate::link::LinkEvent;
 use crate::receipts::Refused;
 use crate::shop::{Internal, Shop};
+use lasting::Lasting;
 
 use self::sleep::Sleeping;
 
@@ -71,6 +73,7 @@ pub(crate) struct Station {
     courier_up: bool,
     progress: BTreeMap<DossierId, Progress>,
     refused_receipts: Refused,
+    lasting: Lasting,
     /// The round of questions to CERT that runs.
     statuses: Option<JoinHandle<()>>,
     /// While the machine is about to sleep, or sleeps.
@@ -100,6 +103,7 @@ impl Station {
             courier_up: false,
             progress: BTreeMap::new(),
             refused_receipts: Refused::default(),
+            lasting: Lasting::default(),
             statuses: None,
             sleeping: None,
             stop,
@@ -115,6 +119,7 @@ impl Station {
             // What was late is not made up for in a burst.
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
+        self.find_drafts().await;
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,
