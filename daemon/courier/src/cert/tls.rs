@@ -119,15 +119,25 @@ const URL: Error = Error::ConfigValue {
 
 pub(crate) fn address(url: &str) -> Result<(String, u16), Error> {
     let uri: hyper::Uri = url.parse().map_err(|_not_one| URL)?;
-    let plain = uri.scheme_str() == Some("https")
-        && matches!(uri.path(), "" | "/")
-        && uri.query().is_none()
-        && uri
-            .authority()
-            .is_some_and(|authority| !authority.as_str().contains('@'));
+    let plain = uri.scheme_str() == Some("https") && matches!(uri.path(), "" | "/") && uri.query().is_none();
     let host = uri.host().filter(|_| plain).ok_or(URL)?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    Ok((host.to_owned(), uri.port_u16().unwrap_or(443)))
+    // Nothing before the host, and behind it a port or nothing: what is neither would be left out silently.
+    let rest = uri.authority().and_then(|all| all.as_str().strip_prefix(host));
+    let port = match rest.ok_or(URL)? {
+        "" => 443,
+        rest => rest.strip_prefix(':').and_then(port).ok_or(URL)?,
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host = bare.unwrap_or(host);
+    if host.is_empty() {
+        return Err(URL);
+    }
+    Ok((host.to_owned(), port))
+}
+
+fn port(digits: &str) -> Option<u16> {
+    let are_digits = digits.bytes().all(|digit| digit.is_ascii_digit());
+    digits.parse().ok().filter(|port| are_digits && *port > 0)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
@@ -169,6 +179,13 @@ mod tests {
             "https://a@cert.example",
             "cert.example",
             "",
+            "https://",
+            "https://:8443",
+            "https://[]",
+            "https://cert.example:",
+            "https://cert.example:0",
+            "https://cert.example:+443",
+            "https://cert.example:84430",
         ] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
