@@ -2,14 +2,16 @@
 //! the interface.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
 use recueil_dossier::{AgentId, DossierId, ItemName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zbus::wire::serialized::{Context, Data};
 use zbus::wire::{LE, to_bytes};
-use zbus::{OwnedVariant, Type, Variant};
+use zbus::{Message, OwnedVariant, Type, Variant};
 
+pub use crate::door::fuzzing::{HeadRead, Passed, asking, extent, head, head_by_zbus, pass};
 use crate::station::{self, Wanted, object_path, parse, short};
 use crate::{DeviceView, DossierView, Error, StatusView, dossier, service};
 
@@ -110,4 +112,32 @@ pub fn view(bytes: &[u8]) -> bool {
     body::<DossierView>(bytes).is_some()
         || body::<DeviceView>(bytes).is_some()
         || body::<StatusView>(bytes).is_some()
+}
+
+/// Messages as zbus writes them: a call, an answer, an error and a signal, each of that sender.
+pub fn write_messages(sender: &str, serial: NonZeroU32) -> Result<[Vec<u8>; 4], zbus::Error> {
+    let call = Message::method_call("/fr/recueil/Station1", "OpenDossier")
+        .interface("fr.recueil.Station1")
+        .destination("fr.recueil.Station1")
+        .sender(sender)
+        .serial(serial);
+    let body = ("deposit", "cni-adulte", HashMap::<&str, Variant<'_>>::new());
+    let call = call.build(&body)?;
+    let asked = call.header();
+    let answer = Message::method_return(&asked)
+        .sender(sender)
+        .serial(serial)
+        .build(&7_u32)?;
+    let error = Message::error(&asked, "org.freedesktop.DBus.Error.NoReply");
+    let error = error.sender(sender).serial(serial).build(&"too late")?;
+    let signal = Message::signal(
+        "/org/freedesktop/DBus",
+        "org.freedesktop.DBus",
+        "NameOwnerChanged",
+    );
+    let signal = signal
+        .sender(sender)
+        .serial(serial)
+        .build(&(":1.7", ":1.7", ""))?;
+    Ok([call, answer, error, signal].map(|message| message.data().to_vec()))
 }

@@ -4,7 +4,7 @@ use hyper_util::rt::TokioIo;
 use recueil_dossier::{DemandeNumber, DossierId, PreDemandeNumber};
 use tokio::io::DuplexStream;
 
-use crate::cert::{Endpoint, Line, Standing, address};
+use crate::cert::{Clocks, Endpoint, Line, Standing, address};
 
 /// One of the questions of the protocol.
 #[derive(Debug)]
@@ -73,6 +73,13 @@ pub async fn ask(stream: DuplexStream, question: Question<'_>) -> Taken {
     answer
         .await
         .unwrap_or_else(|failure| Taken::Failed(format!("{failure:?}")))
+}
+
+/// What is told of the clocks after an answer of that date, at that time.
+pub fn clock_trouble(date: Option<&str>, now: jiff::Timestamp) -> Option<String> {
+    let clocks = Clocks::default();
+    clocks.note(date, now);
+    clocks.trouble()
 }
 
 /// Host and port of a configured address.

@@ -5,6 +5,7 @@
 //! the kernel closes before they are ours, and messages longer than any argument. What is no message that we
 //! know is dropped, where zbus would end the connection.
 
+pub(crate) mod fuzzing;
 mod head;
 mod lines;
 mod read;

@@ -63,6 +63,22 @@ impl Reader {
         }
     }
 
+    /// Looks at what has come, and more.
+    pub(super) fn hear(&mut self, more: &[u8]) -> io::Result<()> {
+        self.come.extend_from_slice(more);
+        self.sort_out()
+    }
+
+    /// Bytes that have come of a message that is not whole.
+    pub(super) fn kept(&self) -> usize {
+        self.come.len()
+    }
+
+    /// Answers and the bus's signals.
+    pub(super) fn take_first(&mut self) -> impl Iterator<Item = Vec<u8>> {
+        self.first.drain(..)
+    }
+
     /// Looks at every message that has come whole, and at the head of one that will not be kept.
     fn sort_out(&mut self) -> io::Result<()> {
         let mut at = 0;
@@ -192,8 +208,7 @@ impl ReadHalf for Reader {
         already_received_fds: &mut Vec<OwnedFd>,
     ) -> zbus::Result<Message> {
         if !already_received_bytes.is_empty() {
-            self.come.append(already_received_bytes);
-            self.sort_out()?;
+            self.hear(&std::mem::take(already_received_bytes))?;
         }
         already_received_fds.clear();
         loop {
@@ -224,7 +239,7 @@ impl ReadHalf for Reader {
 
 /// A socket on which nothing comes after what is there already.
 #[derive(Debug)]
-struct Whole;
+pub(super) struct Whole;
 
 #[async_trait]
 impl ReadHalf for Whole {

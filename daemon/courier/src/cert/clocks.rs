@@ -10,14 +10,14 @@ const TOLD_S: i64 = 60;
 
 /// How far the clocks are apart, by the `Date` of CERT's last answer (RFC 9110 §6.6.1).
 #[derive(Debug, Default)]
-pub(super) struct Clocks {
+pub(crate) struct Clocks {
     /// Seconds by which this station's clock is ahead of CERT's.
     ahead_s: AtomicI64,
 }
 
 impl Clocks {
     /// Takes note of the date of an answer. One that is not a date says nothing.
-    pub(super) fn note(&self, date: Option<&str>, now: Timestamp) {
+    pub(crate) fn note(&self, date: Option<&str>, now: Timestamp) {
         let parser = jiff::fmt::rfc2822::DateTimeParser::new();
         let Some(theirs) = date.and_then(|date| parser.parse_timestamp(date).ok()) else {
             return;
@@ -29,7 +29,7 @@ impl Clocks {
         }
     }
 
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(crate) fn trouble(&self) -> Option<String> {
         let ahead_s = self.ahead_s.load(Ordering::Relaxed);
         (ahead_s.abs() > TOLD_S).then(|| {
             let which = if ahead_s > 0 { "ahead of" } else { "behind" };

@@ -11,6 +11,7 @@ use recueil_dossier::{DemandeNumber, DossierId, PreDemandeNumber};
 use recueil_wire::courier::DemandeStatus;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use clocks::Clocks;
 pub(crate) use failure::Failure;
 pub(crate) use line::Line;
 use line::{Ask, Expect};

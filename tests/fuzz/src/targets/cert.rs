@@ -2,10 +2,13 @@
 
 use std::cell::OnceCell;
 
-use recueil_courier::fuzzing::{Question, Taken, ask};
+use jiff::Timestamp;
+use recueil_courier::fuzzing::{Question, Taken, ask, clock_trouble};
 use recueil_dossier::{DemandeNumber, DossierId, PreDemandeNumber};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::runtime::Runtime;
+
+use crate::bytes::Bytes;
 
 /// What fits into one direction of the line before it is read.
 const LINE_BYTES: usize = 64 << 10;
@@ -76,7 +79,7 @@ pub fn answers(bytes: &[u8]) {
 
 fn asked() -> (DossierId, PreDemandeNumber, Vec<DemandeNumber>) {
     (
-        DossierId::new(jiff::Timestamp::UNIX_EPOCH, [1; 10]),
+        DossierId::new(Timestamp::UNIX_EPOCH, [1; 10]),
         "VALID12345".parse().expect("a number"),
         ["2026AB000042", "2026AB000043"]
             .map(|number| number.parse().expect("a number"))
@@ -96,6 +99,38 @@ async fn stranger(mut line: DuplexStream, answer: Vec<u8>) {
     }
     // Whether it is heard to its end is the other side's affair.
     let _unheard = line.write_all(&answer).await;
+}
+
+/// Seconds between the clocks that are told.
+const TOLD_S: i64 = 60;
+
+/// This station's time, CERT's, and the date of an answer as CERT, or anybody, writes it.
+pub fn clocks(bytes: &[u8]) {
+    let mut bytes = Bytes(bytes);
+    // As far as dates of the protocol go, some years before and after.
+    let mut time = || Timestamp::from_second(i64::from(bytes.word())).expect("a time until 2106");
+    let (ours, theirs) = (time(), time());
+    let date = theirs.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let ahead_s = ours.as_second() - theirs.as_second();
+    let told = clock_trouble(Some(&date), ours);
+    super::reach("cert-clocks");
+    assert_eq!(
+        told.is_some(),
+        ahead_s.abs() > TOLD_S,
+        "{ours} beside {date}: {told:?}"
+    );
+    if let Some(told) = told {
+        assert_eq!(
+            told.contains("ahead of"),
+            ahead_s > 0,
+            "{ours} beside {date}: {told}"
+        );
+    }
+    // Whatever else stands there is a date, or says nothing.
+    let text = String::from_utf8_lossy(bytes.0);
+    if let Some(told) = clock_trouble(Some(&text), ours) {
+        assert!(told.len() <= 200, "{told}");
+    }
 }
 
 /// Ids, queries and bodies of requests, and orders on the control socket.
