@@ -47,7 +47,7 @@ async fn a_repeated_token_opens_one_dossier() -> anyhow::Result<()> {
     })?;
     let client = Client::connect(&station.address(), "agent.dupont").await?;
     let open = || async {
-        let options = [("token".to_owned(), recueil_tests::text("guichet-3/17")?)].into();
+        let options = [("token".to_owned(), text("guichet-3/17")?)].into();
         anyhow::Ok(
             client
                 .station
@@ -79,11 +79,8 @@ async fn a_call_that_is_repeated_acts_once() -> anyhow::Result<()> {
     }
     let start = || async {
         let options = [
-            (
-                "document".to_owned(),
-                recueil_tests::text("justificatif-domicile")?,
-            ),
-            ("token".to_owned(), recueil_tests::text("scan-1")?),
+            ("document".to_owned(), text("justificatif-domicile")?),
+            ("token".to_owned(), text("scan-1")?),
         ];
         anyhow::Ok(
             dossier

@@ -12,17 +12,47 @@ pub(crate) struct Guest {
     vm: PathBuf,
 }
 
+/// What a guest does after its boot.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// The agent collects one dossier after the other.
+    Collect,
+    /// The agent brings all to its end and opens nothing.
+    Finish,
+    /// Something takes more than the services' budgets allow.
+    Exceed,
+}
+
+impl Work {
+    /// On the kernel's line.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Collect => "",
+            Self::Finish => " last",
+            Self::Exceed => " budgets",
+        }
+    }
+
+    /// MiB. A host may take more than the usual guest has.
+    fn memory_mib(self) -> u32 {
+        match self {
+            Self::Collect | Self::Finish => 1536,
+            Self::Exceed => 3072,
+        }
+    }
+}
+
 impl Guest {
     /// Boots one from the disks in `vm`; the root disk forgets what is written, the state disk does not.
-    pub(crate) fn start(vm: &Path, cert_port: u16, last: bool) -> anyhow::Result<Self> {
+    pub(crate) fn start(vm: &Path, cert_port: u16, work: Work) -> anyhow::Result<Self> {
         let file = |name: &str| vm.join(name).display().to_string();
         for log in ["ledger", "console"] {
             std::fs::write(vm.join(log), "")?;
         }
-        let last = if last { " last" } else { "" };
+        let word = work.word();
         let line = format!(
             "console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check mitigations=off random.trust_cpu=on \
-             systemd.show_status=0 audit=0 cert=10.0.2.2:{cert_port}{last}"
+             systemd.show_status=0 audit=0 cert=10.0.2.2:{cert_port}{word}"
         );
         let mut command = Command::new("qemu-system-x86_64");
         command
@@ -38,7 +68,7 @@ impl Guest {
                 "-smp",
                 "2",
                 "-m",
-                "1536",
+                &work.memory_mib().to_string(),
                 "-nodefaults",
                 "-no-user-config",
                 "-display",
