@@ -149,6 +149,37 @@ fn a_seal_that_a_full_disk_stops_anywhere_has_one_fate_once_there_is_room() {
 }
 
 #[test]
+fn a_destruction_that_a_full_disk_stops_anywhere_is_finished_once_there_is_room() {
+    if skipped() {
+        return;
+    }
+    let mut stopped = 0;
+    for nth in 1.. {
+        let (disk, mut store, parcel) = ready_to_seal();
+        let id = parcel.dossier;
+        no_room_from(&disk, nth);
+        let told = store.destroy_draft(id, Ending::Cancelled, &stamp(3));
+        if told.is_ok() {
+            break;
+        }
+        assert!(matches!(told, Err(Error::Full)), "at {nth}: {told:?}");
+        stopped += 1;
+        let again = store.destroy_draft(id, Ending::Cancelled, &stamp(4));
+        assert!(matches!(again, Err(Error::Full)), "at {nth}: {again:?}");
+        disk.fs.disarm();
+        let ended = store.destroy_draft(id, Ending::Cancelled, &stamp(5)).unwrap();
+        assert_eq!(ended, State::Cancelled, "at {nth}");
+        assert_eq!(store.state(id).unwrap(), State::Cancelled, "at {nth}");
+        drop(store);
+        let store = open_in(&config_in(disk.fs.path()), 7).unwrap();
+        assert_eq!(*store.recovery(), Recovery::default(), "at {nth}");
+        store.verify_audit().unwrap();
+    }
+    eprintln!("a destruction stopped at each of {stopped} calls");
+    assert!(stopped > 0);
+}
+
+#[test]
 fn a_reserve_is_taken_back_when_none_is_wanted() {
     if skipped() {
         return;
