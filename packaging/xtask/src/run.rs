@@ -27,6 +27,16 @@ pub(crate) fn target() -> PathBuf {
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());
+    // What cargo tells us of ourselves: a build script that looks at it (ring's) would run again, and with it be built
+    // all that needs it, at each change between a verb and a plain call.
+    for (name, _) in std::env::vars_os() {
+        let of_cargo = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
+        if of_cargo {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
