@@ -148,7 +148,7 @@ pub fn pass(socket: &Arc<UnixStream>, pieces: &mut dyn Iterator<Item = &[u8]>) -
     while let Ok(refusal) = refusals.try_recv() {
         let header = refusal.header();
         let name = header.error_name().map(ToString::to_string);
-        let serial = header.reply_serial().map_or(0, |serial| serial.get());
+        let serial = header.reply_serial().map_or(0, std::num::NonZero::get);
         passed.refused.push((serial, name.unwrap_or_default()));
     }
     passed
