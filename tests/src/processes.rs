@@ -68,6 +68,10 @@ impl Process {
     pub(crate) fn spawn(name: &str, mut command: Command, log: &Path) -> anyhow::Result<Self> {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
         command.stderr(Stdio::from(file)).env("RUST_LOG", "info");
+        // As recueild.service has it.
+        for threshold in ["MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"] {
+            command.env(threshold, "131072");
+        }
         let child = command
             .spawn()
             .with_context(|| format!("{name} cannot be started"))?;
