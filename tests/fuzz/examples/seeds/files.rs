@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use recueil_dossier::{Draft, Opening, PreDemande, Procedure};
-use recueil_fuzz::pki::now;
-use recueil_fuzz::targets::cms::{ENCRYPTED, dossier};
+use recueil_dossier::{Draft, PreDemande, Procedure};
+use recueil_fuzz::targets::cms::ENCRYPTED;
 
-use crate::{Result, json, le, position, put, root};
+use crate::{Result, json, le, opening, position, put, root};
 
 pub(crate) fn write() -> Result {
     let fetched: PreDemande = serde_json::from_slice(ENCRYPTED)?;
@@ -34,15 +33,7 @@ pub(crate) fn write() -> Result {
     let cni = Procedure::parse(&fs::read_to_string(
         root().join("config/procedures/cni-adulte.toml"),
     )?)?;
-    let opening = Opening {
-        id: dossier(),
-        owner_uid: 1000,
-        agent: "agent.dupont".parse()?,
-        at: now(),
-        expires_at: now(),
-        demande: "2026AB000042".parse().ok(),
-    };
-    let mut draft = Draft::open(&cni, opening);
+    let mut draft = Draft::open(&cni, opening("2026AB000042".parse().ok())?);
     draft.take_pre_demande(&cni, full);
     draft.surplus.extend(position(4));
     draft.selection = Some(serde_json::from_str(

@@ -22,8 +22,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use recueil_dossier::FingerPosition;
+use recueil_dossier::{DemandeNumber, FingerPosition, Opening};
 use recueil_fuzz::pki::{self, STATION};
+use recueil_fuzz::targets::cms::dossier;
 use recueil_fuzz::{TARGETS, corpus, find};
 use serde::Serialize;
 
@@ -102,4 +103,16 @@ fn le(shorts: &[u16]) -> Vec<u8> {
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// A draft's opening by nobody.
+fn opening(demande: Option<DemandeNumber>) -> Result<Opening> {
+    Ok(Opening {
+        id: dossier(),
+        owner_uid: 1000,
+        agent: "agent.dupont".parse()?,
+        at: pki::now(),
+        expires_at: pki::now(),
+        demande,
+    })
 }

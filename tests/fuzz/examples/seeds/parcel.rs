@@ -1,13 +1,12 @@
 //! A parcel and what it is made of: ours, and python's archives.
 
-use recueil_dossier::{Draft, Item, Opening, Procedure, sha256_hex};
+use recueil_dossier::{Draft, Item, Procedure, sha256_hex};
 use recueil_fuzz::pki::{self, STATION, now};
-use recueil_fuzz::targets::cms::dossier;
 use recueil_seal::{Clock, Recipient, Roots, SealContext, fuzzing as seal};
 use ring::rand::SystemRandom;
 use zeroize::Zeroizing;
 
-use crate::{Result, json, put, tool};
+use crate::{Result, json, opening, put, tool};
 
 pub(crate) fn write() -> Result {
     let keys = pki::pki();
@@ -19,15 +18,7 @@ pub(crate) fn write() -> Result {
     let text = "procedure = 1\nid = 'photo'\ntitle = 'Photo'\nkind = 'deposit'\nprofile = 'cni'\n[sources]\nnone = 'a test'\n[[step]]\nid = 'photo'\ntype = 'photo'\nrequired = true\nscan_ppi = 600\narea_mm = [130, 150]\n";
     put("procedure", "photo", text.as_bytes())?;
     let procedure = Procedure::parse(text)?;
-    let opening = Opening {
-        id: dossier(),
-        owner_uid: 1000,
-        agent: "agent.dupont".parse()?,
-        at: now(),
-        expires_at: now(),
-        demande: None,
-    };
-    let mut draft = Draft::open(&procedure, opening);
+    let mut draft = Draft::open(&procedure, opening(None)?);
     let pixels = b"\x89PNG\r\n\x1a\n0".to_vec();
     let record: recueil_dossier::ItemRecord = serde_json::from_value(serde_json::json!({
         "name": "photo", "step": "photo", "content": {"type": "face"}, "media_type": "image/png",
