@@ -158,15 +158,20 @@ pub(crate) fn strip(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The first version of the C library that reads packed relocations.
+const RELR: (u32, u32) = (2, 36);
+
 /// The newest version of the C library that a program asks for.
 fn glibc(program: &Path) -> anyhow::Result<(u32, u32)> {
+    let is_packed = read(Command::new("objdump").arg("-p").arg(program))?.contains("GLIBC_ABI_DT_RELR");
+    let least = if is_packed { RELR } else { (2, 0) };
     let symbols = read(Command::new("objdump").arg("-T").arg(program))?;
     let versions = symbols.split("GLIBC_").skip(1).filter_map(|rest| {
         let (major, rest) = rest.split_once('.')?;
         let minor: String = rest.chars().take_while(char::is_ascii_digit).collect();
         Some((major.parse().ok()?, minor.parse().ok()?))
     });
-    Ok(versions.max().unwrap_or((2, 0)))
+    Ok(versions.fold(least, Ord::max))
 }
 
 fn architecture() -> anyhow::Result<String> {
