@@ -201,9 +201,13 @@ impl Station {
         let destroyed = self.shop.storage.run(move |store| {
             let (mut destroyed, mut gone) = (Vec::new(), Vec::new());
             for id in over {
-                if store.state(id).is_ok_and(|state| !DRAFTS.contains(&state)) {
-                    gone.push(id);
-                    continue;
+                match store.state(id) {
+                    Ok(state) if DRAFTS.contains(&state) => {}
+                    Ok(_) | Err(recueil_store::Error::Unknown(_)) => {
+                        gone.push(id);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
                 }
                 match store.destroy_draft(id, Ending::Expired, &Stamp::station(now)) {
                     Ok(_) => destroyed.push(id),
