@@ -1,10 +1,12 @@
 //! What was accepted survives whatever happens to the services.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use anyhow::Context;
+use recueil_bus::Code;
 use recueil_tests::{Client, Options, Station, clock, text};
 use serde_json::json;
 
@@ -59,6 +61,75 @@ async fn a_repeated_token_opens_one_dossier() -> anyhow::Result<()> {
     let first = open().await?;
     assert_eq!(open().await?, first);
     assert_eq!(client.station.list_drafts().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn dossiers_opened_at_once_are_no_more_than_the_quota_and_one_by_one_token() -> anyhow::Result<()> {
+    let station = Station::start(Options {
+        cert: false,
+        devices: false,
+        quotas: json!({ "drafts": 3 }),
+        ..Options::default()
+    })?;
+    let client = Client::connect(&station.address(), "agent.dupont").await?;
+    let open = async |token: Option<&str>| {
+        let token = token.map(|token| anyhow::Ok(("token".to_owned(), text(token)?)));
+        let options = token.transpose()?.into_iter().collect();
+        anyhow::Ok(
+            client
+                .station
+                .open_dossier("deposit", "cni-adulte", options)
+                .await,
+        )
+    };
+    let (one, other) = tokio::join!(open(Some("guichet-3/18")), open(Some("guichet-3/18")));
+    let answers = [one?, other?];
+    let ids: BTreeSet<_> = answers.iter().flatten().map(|(_, id)| id).collect();
+    assert_eq!(ids.len(), 1, "{answers:?}");
+    for refused in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+        assert_eq!(refused.code, Code::Busy, "the first is being answered");
+    }
+    assert_eq!(client.station.list_drafts().await?.len(), 1);
+
+    let (one, two, three, four) = tokio::join!(open(None), open(None), open(None), open(None));
+    let refused = [one?, two?, three?, four?].into_iter().filter_map(Result::err);
+    assert_eq!(
+        refused.map(|refused| refused.code).collect::<Vec<_>>(),
+        [Code::TooMany; 2]
+    );
+    assert_eq!(client.station.list_drafts().await?.len(), 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_draft_stays_with_the_agent_who_opened_it_though_another_begins_to_work_meanwhile()
+-> anyhow::Result<()> {
+    let station = Station::start(Options {
+        cert: false,
+        devices: false,
+        ..Options::default()
+    })?;
+    let client = Client::connect(&station.address(), "agent.dupont").await?;
+    let none = std::collections::HashMap::new;
+    let (opened, begun) = tokio::join!(
+        client.station.open_dossier("deposit", "cni-adulte", none()),
+        client.station.open_agent_session("agent.martin", none()),
+    );
+    begun?;
+    if let Err(refused) = opened {
+        assert_eq!(refused.code, Code::NotOwner, "{refused:?}");
+    }
+    let drafts = client.station.list_drafts().await?;
+    let [draft] = drafts.as_slice() else {
+        anyhow::bail!("{drafts:?}");
+    };
+    assert_eq!(draft.agent, "agent.dupont");
+    let refused = client.station.adopt(&draft.id).await.unwrap_err();
+    assert_eq!(refused.code, Code::NotOwner);
+    client.station.open_agent_session("agent.dupont", none()).await?;
+    let adopted = client.adopt(&draft.id).await?;
+    assert_eq!(adopted.dossier.state().await?, "draft");
     Ok(())
 }
 
@@ -118,7 +189,7 @@ async fn a_cancelled_draft_is_gone_from_the_disk() -> anyhow::Result<()> {
         .set_field("nom-naissance", "AUTRE")
         .await
         .unwrap_err();
-    assert_eq!(refused.code, recueil_bus::Code::WrongState);
+    assert_eq!(refused.code, Code::WrongState);
     assert!(client.station.list_drafts().await?.is_empty());
     Ok(())
 }
@@ -132,7 +203,7 @@ async fn an_incomplete_dossier_is_not_sealed_and_says_what_is_missing() -> anyho
     let client = Client::connect(&station.address(), "agent.dupont").await?;
     let dossier = client.open("deposit", "cni-adulte", None).await?;
     let refused = dossier.dossier.seal().await.unwrap_err();
-    assert_eq!(refused.code, recueil_bus::Code::Incomplete);
+    assert_eq!(refused.code, Code::Incomplete);
     assert!(refused.details["missing"].contains("photo"), "{refused:?}");
     assert_eq!(dossier.dossier.state().await?, "draft");
     Ok(())
@@ -183,7 +254,7 @@ async fn a_draft_of_another_agent_is_passed_on_and_not_taken() -> anyhow::Result
     let dossier = first.open("deposit", "cni-adulte", None).await?;
     let second = Client::connect(&station.address(), "agent.martin").await?;
     let refused = second.station.adopt(&dossier.id).await.unwrap_err();
-    assert_eq!(refused.code, recueil_bus::Code::NotOwner, "{refused:?}");
+    assert_eq!(refused.code, Code::NotOwner, "{refused:?}");
     dossier.dossier.transfer("agent.martin").await?;
     let adopted = second.adopt(&dossier.id).await?;
     assert_eq!(adopted.dossier.view().await?.agent, "agent.martin");

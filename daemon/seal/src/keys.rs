@@ -157,11 +157,11 @@ impl OpeningKey {
         let party = Party::Station;
         let certificate = Certificate::parse(certificate_der, party)?;
         certificate.require_curve(Curve::P384)?;
-        // Of the two implementations here ring's is ten times as fast, and every start waits for this.
+        // Of the two implementations here ring's is much the faster, and every start waits for this.
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, pkcs8, rng);
         let pair = pair.map_err(|_| Error::PrivateKey {
             party,
-            what: "a PKCS#8 key on P-384 is needed",
+            what: "a PKCS#8 key on P-384, with its public key, is needed",
         })?;
         if pair.public_key().as_ref() == certificate.public_key() {
             let pkcs8 = Zeroizing::new(pkcs8.to_vec());
@@ -180,7 +180,7 @@ impl OpeningKey {
     pub(crate) fn secret(&self) -> Result<p384::SecretKey, Error> {
         p384::SecretKey::from_pkcs8_der(&self.pkcs8).map_err(|_| Error::PrivateKey {
             party: Party::Station,
-            what: "a PKCS#8 key on P-384 is needed",
+            what: "a PKCS#8 key on P-384, with its public key, is needed",
         })
     }
 }
