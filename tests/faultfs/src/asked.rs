@@ -4,9 +4,17 @@ use std::io::Write;
 use std::str::FromStr;
 
 /// A number that the environment gives (`cargo xtask faults` sets seeds and counts), or this one.
+///
+/// # Panics
+/// It gives something else: a run of another seed than was asked for would show nothing.
+#[expect(clippy::panic, reason = "a test may end where it stands")]
 pub fn number_from<T: FromStr>(name: &str, otherwise: T) -> T {
-    let given = std::env::var(name).ok().and_then(|text| text.parse().ok());
-    given.unwrap_or(otherwise)
+    match std::env::var(name) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_no_number| panic!("{name} is {text:?}, and no number")),
+        Err(_unset) => otherwise,
+    }
 }
 
 /// Whether this machine cannot run a test of a mount, which is said aloud.
