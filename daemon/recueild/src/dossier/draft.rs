@@ -275,9 +275,7 @@ impl Dossier {
     /// Repeating it is answered as the first time.
     pub(super) async fn cancel(&mut self) -> Result<(), Error> {
         let id = self.id;
-        if self.open.is_none()
-            && self.shop.storage.run(move |store| store.state(id)).await? == State::Cancelled
-        {
+        if self.catch_up().await? == State::Cancelled {
             return Ok(());
         }
         self.draft()?;

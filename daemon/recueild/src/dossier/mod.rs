@@ -263,15 +263,31 @@ impl Dossier {
                 .send_modify(|view| (view.sent_bytes, view.total_bytes) = (Some(sent), Some(total)));
         }
         if self.open.is_some() {
-            // Whatever the news is, or was before it: the store knows whether it is a draft still.
-            let id = self.id;
-            let state = self.shop.storage.run(move |store| store.state(id)).await;
-            if state.is_ok_and(|state| !matches!(state, State::Draft | State::ToSign)) {
-                self.open = None;
-                self.captures.cancel();
-            }
+            // Where the store cannot say it, the next news or call asks again.
+            let _unknown = self.catch_up().await;
         }
         self.show().await;
+    }
+
+    /// Settles what a full disk stopped half-way, and gives the state that the store has: the station may have ended
+    /// or sealed the draft, and what it told of that be still on its way.
+    async fn catch_up(&mut self) -> Result<State, Error> {
+        let (id, stamp) = (self.id, self.stamp());
+        let state = self
+            .shop
+            .storage
+            .run(move |store| match store.settle(id, &stamp)? {
+                Some(state) => Ok(state),
+                None => store.state(id),
+            });
+        let state = state.await?;
+        if !matches!(state, State::Draft | State::ToSign) && self.open.take().is_some() {
+            self.captures.cancel();
+            if state == State::Sealed {
+                self.let_courier_look();
+            }
+        }
+        Ok(state)
     }
 
     async fn obey(&mut self, command: DossierCommand) {

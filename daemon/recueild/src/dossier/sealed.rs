@@ -11,7 +11,7 @@ impl Dossier {
     /// Repeating it on a sealed dossier is answered as the first time.
     pub(super) async fn seal(&mut self) -> Result<(), Error> {
         let id = self.id;
-        self.settle().await?;
+        self.catch_up().await?;
         if self.open.is_none() {
             let entry = self.shop.storage.run(move |store| store.entry(id)).await?;
             return match entry.sealed {
@@ -70,22 +70,7 @@ impl Dossier {
         Ok(())
     }
 
-    /// Finishes a seal that a full disk stopped half-way, or takes it back.
-    async fn settle(&mut self) -> Result<(), Error> {
-        let (id, stamp) = (self.id, self.stamp());
-        let settled = self
-            .shop
-            .storage
-            .run(move |store| store.settle(id, &stamp))
-            .await?;
-        if settled == Some(State::Sealed) {
-            self.open = None;
-            self.let_courier_look();
-        }
-        Ok(())
-    }
-
-    fn let_courier_look(&self) {
+    pub(super) fn let_courier_look(&self) {
         let courier = self.shop.courier.clone();
         tokio::spawn(async move { courier.look().await });
     }
